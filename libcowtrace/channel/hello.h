@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one message that needs a socket: a fresh image says HELLO to the recorder
+ * and is given the segment and a slot.  SOCK_SEQPACKET, one exchange, closed at
+ * once: nothing stays open in the program.
+ *
+ * The address is an abstract one, so that nothing is left in a file system and
+ * a program that changes its root or its user still reaches it; a random token,
+ * passed in the environment, keeps other users out.
+ */
+#ifndef CT_CHANNEL_HELLO_H
+#define CT_CHANNEL_HELLO_H
+
+#include "base/base.h"
+
+/* "ADDRESS:TOKEN": abstract socket name without its NUL, and 32 hex digits. */
+#define CT_ENV_RECORDER "COWTRACE_RECORDER"
+#define CT_TOKEN_LEN 32
+
+#define CT_HELLO_MAGIC 0x6f6c6c65u
+#define CT_HELLO_TIMEOUT_MS 1000
+
+struct ct_hello {
+	u32 magic; /* CT_HELLO_MAGIC */
+	u32 version; /* CT_SEG_VERSION */
+	s32 pid; /* getpid() of the sender, in its own pid namespace */
+	u32 pad;
+	char token[CT_TOKEN_LEN];
+	/*
+	 * The shim's own writable memory, [start, end): never counted as the
+	 * program's.  Unused entries are 0,0.
+	 */
+	u64 own[4][2];
+};
+
+struct ct_welcome {
+	s32 status; /* 0, or -errno: then nothing else is valid */
+	u32 slot;
+	u64 seg_size; /* the memfd comes beside it, SCM_RIGHTS */
+};
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segment: one memfd that the recorder and every traced process map shared.
+ * The traced side announces itself here and leaves its events; the recorder
+ * drains them.  It holds offsets and indices, never pointers, and neither side
+ * believes the other: the recorder checks every index and length it reads.
+ *
+ * Rules of the traced side: plain memory accesses and, where a slot's flags
+ * permit, futex calls; every wait is bounded and ends when `state` or the
+ * heartbeat says that the recorder is gone.  Because the segment is MAP_SHARED,
+ * nothing in it is ever copied by a fork: the shim keeps what it must write
+ * here, so that tracing adds no copy-on-write page to the program.
+ */
+#ifndef CT_CHANNEL_SEGMENT_H
+#define CT_CHANNEL_SEGMENT_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+#define CT_SEG_MAGIC 0x31746f77u /* "wot1" */
+#define CT_SEG_VERSION 1u
+#define CT_SEG_SLOTS 4096u /* traced processes alive at once */
+#define CT_SEG_EVENTS 32768u /* ring records; a power of two */
+#define CT_SEG_PIDS 16384u /* pid hash; a power of two, > 2 * slots */
+#define CT_SITE_PCS 24u /* frames of a call site kept in an event */
+#define CT_TAG_NAME 64u
+
+/* ct_segment.state */
+enum {
+	CT_SEG_OFF = 0, /* no recorder, or it has gone: the shim does nothing */
+	CT_SEG_ON = 1,
+};
+
+/*
+ * A slot is one traced process image.  Who moves `state`:
+ *   FREE -> CLAIMED   a forking parent (CAS), before the clone; or the recorder at HELLO
+ *   CLAIMED -> LIVE   the child itself, first thing it does
+ *   CLAIMED -> FREE   the parent, when the clone failed
+ *   LIVE -> FREE      the recorder, when the process has gone and its events are drained
+ * A CLAIMED slot whose child was killed before it said a word is freed by the
+ * recorder, which learns the pid from the parent's CT_EV_FORK.
+ */
+enum {
+	CT_SLOT_FREE = 0,
+	CT_SLOT_CLAIMED,
+	CT_SLOT_LIVE,
+};
+
+/* ct_slot.ask: what the process wants of the recorder now, one thing at a time. */
+enum {
+	CT_ASK_NONE = 0,
+	CT_ASK_BIRTH, /* child: read my page map before I run */
+	CT_ASK_EXIT, /* read my page map before my memory goes */
+	CT_ASK_EXEC, /* the same, before an exec that may still fail */
+	CT_ASK_SERVING, /* the recorder has picked it up */
+	CT_ASK_DONE, /* answered: the asker sets it back to NONE */
+};
+
+/* ct_slot.how: by what call the process was forked */
+enum {
+	CT_HOW_HELLO = 0, /* not forked under our eyes: it said HELLO after an exec */
+	CT_HOW_FORK, /* fork(), or a libc function that forks (daemon, forkpty) */
+	CT_HOW__FORK, /* _Fork() */
+	CT_HOW_CLONE, /* clone() without CLONE_VM */
+};
+
+/* ct_slot.flags */
+enum {
+	/* The process has a seccomp filter: no system call of ours any more. */
+	CT_SLOT_QUIET = 1u << 0,
+	/* A wait ran out: the recorder was late; the process did not wait on. */
+	CT_SLOT_HOLD_EXPIRED = 1u << 1,
+};
+
+struct ct_slot {
+	_Atomic u32 state;
+	_Atomic u32 ask; /* futex word */
+	_Atomic u32 flags;
+	u32 how;
+	_Atomic s32 pid; /* as the process itself sees it (getpid) */
+	s32 tid; /* the thread that asks */
+	u32 parent_slot; /* CT_SEG_SLOTS: none */
+	u32 generation; /* bumped each time the slot is claimed */
+
+	/*
+	 * Times are CLOCK_MONOTONIC ns.  A fork's window is [clone_ns, parent_ns]
+	 * seen from the parent, [clone_ns, born_ns] from the child.
+	 */
+	u64 clone_ns; /* parent, just before the clone */
+	_Atomic u64 parent_ns; /* parent, just after the clone; 0 until then */
+	u64 born_ns; /* child, when it asks to be read */
+	_Atomic s32 parent_ret; /* what the clone returned in the parent */
+	u32 prepare_ns; /* time the parent spent in our prepare handler */
+
+	/* As a parent: forks that this process began, and that returned or failed. */
+	_Atomic u32 phase_now; /* cowtrace_phase() of this process, by phase id */
+	_Atomic u32 forks_begun;
+	_Atomic u32 forks_done;
+
+	/* Written for cowtrace_stats() by the recorder; pages. */
+	_Atomic u64 stat_forks;
+	_Atomic u64 stat_shared;
+	_Atomic u64 stat_copied;
+	_Atomic u64 stat_dropped;
+
+	/* The stack pointer and thread pointer of the asking thread at birth. */
+	u64 sp;
+	u64 tp;
+
+	/* Call site of the fork, leaf first, cowtrace's own frames left out. */
+	u32 nr_pcs;
+	u32 phase; /* phase_now of the parent at the fork */
+	u64 pcs[CT_SITE_PCS];
+	/* Path of an exec that is being asked for, or empty. */
+	char exec_path[128];
+};
+
+/* ct_event.type */
+enum {
+	CT_EV_NONE = 0,
+	CT_EV_MAP, /* addr,len; arg=prot<<32|flags; arg2=fd (as s64) ; arg3=offset */
+	CT_EV_UNMAP, /* addr,len */
+	CT_EV_REMAP, /* addr,len = old; arg=new addr; arg2=new len; arg3=flags */
+	CT_EV_ADVISE, /* addr,len; arg=advice (MADV_*) */
+	CT_EV_PROTECT, /* addr,len; arg=prot */
+	CT_EV_LOCK, /* addr,len (0,0: mlockall); arg=1 lock, 0 unlock; arg2=flags */
+	CT_EV_BIND, /* addr,len; arg=mode; arg2=flags */
+	CT_EV_BRK, /* addr=old break; arg=new break */
+	CT_EV_VMA_NAME, /* addr,len; name */
+	CT_EV_PRCTL, /* arg=option; arg2=value (PR_SET_THP_DISABLE, PR_SET_MEMORY_MERGE) */
+	CT_EV_THREAD, /* addr,len = stack mapping of a new thread, guard included */
+	CT_EV_TAG, /* addr,len; name */
+	CT_EV_UNTAG, /* addr,len */
+	CT_EV_PHASE, /* arg=phase id; name */
+	CT_EV_FORK, /* parent, clone returned: arg=child slot; arg2=result; arg3=ns of the clone */
+	CT_EV_EXEC_FAIL, /* the exec that was asked for returned; arg=errno */
+	CT_EV_SPAWN, /* vfork or posix_spawn: arg=1 vfork, 2 posix_spawn */
+	CT_EV_MODULES, /* dlopen or dlclose changed the set of modules */
+	CT_EV_LOSS, /* the shim could not do its work: arg=why (CT_LOSS_*) */
+	CT_EV_NR,
+};
+
+/* CT_EV_LOSS arg */
+enum {
+	CT_LOSS_NO_SLOT = 1, /* more than CT_SEG_SLOTS processes: a child went untraced */
+	CT_LOSS_PIDNS, /* a child in another pid namespace went untraced */
+};
+
+/*
+ * One ring record, 256 bytes.  `seq` and `seq_end` are both ticket + 1 when the
+ * record is whole: the producer writes seq_end, the body, then seq (release).
+ * A consumer that finds them different drops the record and counts it.
+ */
+struct ct_event {
+	_Atomic u64 seq;
+	u16 type;
+	u16 nr_pcs;
+	u32 slot;
+	u32 tid;
+	u32 dur_ns; /* of the call; saturates */
+	u64 t_ns; /* just before the call */
+	u64 addr;
+	u64 len;
+	u64 arg;
+	u64 arg2;
+	u64 arg3;
+	union {
+		u64 pcs[CT_SITE_PCS - 2];
+		struct {
+			u64 few_pcs[CT_SITE_PCS - 2 - CT_TAG_NAME / 8];
+			char name[CT_TAG_NAME]; /* TAG, PHASE, VMA_NAME; NUL-terminated */
+		};
+	};
+	_Atomic u64 seq_end;
+};
+
+_Static_assert(sizeof(struct ct_event) == 256, "a ring record is 256 bytes");
+
+struct ct_segment {
+	u32 magic;
+	u32 version;
+	u64 size; /* of the whole mapping */
+	_Atomic u32 state;
+	u32 pad;
+	u64 start_ns; /* when the recording began */
+	u64 hold_ns; /* longest wait of a birth, an exit, an exec */
+	_Atomic u64 heartbeat_ns; /* by the serving thread, ten times a second or more */
+
+	/*
+	 * Doorbell: bump it, then wake where `sleeping` is set.  The recorder sets
+	 * sleeping, looks once more for work, and waits on the word.
+	 */
+	_Atomic u32 doorbell __attribute__((aligned(64)));
+	_Atomic u32 sleeping;
+
+	/* Bit n: slot n has an `ask`. */
+	_Atomic u64 asking[CT_SEG_SLOTS / 64] __attribute__((aligned(64)));
+
+	/* Ring: tickets.  head: next to reserve; tail: next to read. */
+	_Atomic u64 head __attribute__((aligned(64)));
+	_Atomic u64 tail __attribute__((aligned(64)));
+	_Atomic u64 dropped; /* events that found the ring full */
+
+	_Atomic u32 slot_hint;
+	/* Phase names by id; 0 is "" (none).  Claimed by the traced side with CAS. */
+	_Atomic u32 nr_phases;
+	char phases[64][CT_TAG_NAME];
+
+	/* pid -> slot + 1, open addressing; an entry is checked against slot.pid. */
+	_Atomic u32 pids[CT_SEG_PIDS];
+
+	struct ct_slot slots[CT_SEG_SLOTS] __attribute__((aligned(64)));
+	struct ct_event ring[CT_SEG_EVENTS] __attribute__((aligned(64)));
+};
+
+#endif

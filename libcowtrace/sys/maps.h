@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* /proc/PID/maps: the VMAs of a process. */
+#ifndef CT_SYS_MAPS_H
+#define CT_SYS_MAPS_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+
+struct ct_vma {
+	u64 start;
+	u64 end;
+	u64 offset; /* bytes into the file */
+	u64 ino; /* 0: anonymous */
+	u32 dev_major, dev_minor;
+	bool r, w, x;
+	bool shared; /* MAP_SHARED */
+	const char *name; /* "" or as printed: path, [heap], [stack], [anon:NAME]; in the text */
+};
+
+/* One reading.  Zero-initialise; reuse for the next reading; _fini at the end. */
+struct ct_maps {
+	char *text; /* as read; after ct_maps_parse names are NUL-terminated in it */
+	size_t text_len;
+	size_t text_cap;
+	struct ct_vma *vmas; /* ascending */
+	size_t nr;
+	size_t cap;
+};
+
+/*
+ * Reads the text of pid's maps (no parsing).  A reading is not atomic: VMAs
+ * that change meanwhile may be missed, never torn.  0, or -errno; text_len 0
+ * when the process has no memory any more.
+ */
+int ct_maps_read(pid_t pid, struct ct_maps *m);
+
+/* Parses m->text into m->vmas.  0, -ENOMEM, or -EINVAL for text that is not a maps file. */
+int ct_maps_parse(struct ct_maps *m);
+
+/* Both.  */
+int ct_maps_load(pid_t pid, struct ct_maps *m);
+
+/* The VMA that holds addr, or NULL.  Binary search. */
+const struct ct_vma *ct_maps_find(const struct ct_maps *m, u64 addr);
+
+void ct_maps_fini(struct ct_maps *m);
+
+#endif

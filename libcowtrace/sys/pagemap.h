@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc/PID/pagemap: what is mapped at each page of a process.
+ *
+ * An open pagemap is bound to the memory of the image that ran at the open: it
+ * stays readable when the process changes its user or dumpability, reads
+ * nothing after an exec or the process's end, and must be opened anew for the
+ * new image.  PFNs read as 0 unless the opener had CAP_SYS_ADMIN in the first
+ * user namespace (Linux 4.2); the other bits are right for everybody.
+ */
+#ifndef CT_SYS_PAGEMAP_H
+#define CT_SYS_PAGEMAP_H
+
+#include <sys/types.h>
+
+#include "base/base.h"
+
+/* Bits of an entry (Documentation/admin-guide/mm/pagemap.rst). */
+#define CT_PM_PFN_MASK ((1ULL << 55) - 1)
+#define CT_PM_SOFT_DIRTY (1ULL << 55)
+#define CT_PM_EXCLUSIVE (1ULL << 56) /* mapped once; not AnonExclusive */
+#define CT_PM_UFFD_WP (1ULL << 57)
+#define CT_PM_FILE (1ULL << 61) /* file or shmem page: not anonymous */
+#define CT_PM_SWAPPED (1ULL << 62) /* swap, migration entry, or a marker */
+#define CT_PM_PRESENT (1ULL << 63)
+
+/* Opens pid's pagemap.  0, or -errno (-ESRCH gone, -EACCES/-EPERM refused). */
+int ct_pagemap_open(pid_t pid, int *ret_fd);
+
+/*
+ * Reads the entries of pages [page, page + nr) into buf.
+ * Returns how many were read (short at the end of the address space; 0 when
+ * the memory is gone), or -errno.  8 ms per GiB of 4 KiB pages.
+ */
+ssize_t ct_pagemap_read(int fd, u64 page, size_t nr, u64 *buf);
+
+/* Categories of PAGEMAP_SCAN (Linux 6.7). */
+enum {
+	CT_SCAN_WPALLOWED = 1u << 0,
+	CT_SCAN_WRITTEN = 1u << 1,
+	CT_SCAN_FILE = 1u << 2,
+	CT_SCAN_PRESENT = 1u << 3,
+	CT_SCAN_SWAPPED = 1u << 4,
+	CT_SCAN_PFNZERO = 1u << 5,
+	CT_SCAN_HUGE = 1u << 6, /* mapped by a PMD */
+};
+
+/* Pages [start, end), as addresses, all of the same categories. */
+struct ct_scan_run {
+	u64 start;
+	u64 end;
+	u64 categories;
+};
+
+/*
+ * Lists the anonymous pages (present or swapped, not file, not the zero page)
+ * of [start, end) as runs with CT_SCAN_PRESENT/SWAPPED/HUGE set: one system
+ * call where vec is large enough, else go on at *ret_next until it is >= end.
+ * Returns the number of runs, or -errno (-ENOTSUP: the kernel has no
+ * PAGEMAP_SCAN, see ct_kcaps.pagemap_scan).
+ */
+ssize_t ct_pagemap_scan_anon(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+			     u64 *ret_next);
+
+#endif

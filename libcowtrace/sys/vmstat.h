@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc/vmstat counters that tell whether anything but copy-on-write moved
+ * pages.  System-wide and monotonic; a counter the kernel lacks reads 0 and its
+ * bit in `have` is clear.
+ */
+#ifndef CT_SYS_VMSTAT_H
+#define CT_SYS_VMSTAT_H
+
+#include "base/base.h"
+
+enum ct_vmstat_item {
+	CT_VMSTAT_PGMIGRATE_SUCCESS,
+	CT_VMSTAT_PSWPIN,
+	CT_VMSTAT_PSWPOUT,
+	CT_VMSTAT_THP_COLLAPSE_ALLOC,
+	CT_VMSTAT_THP_SPLIT_PMD,
+	CT_VMSTAT_THP_SPLIT_PAGE,
+	CT_VMSTAT_COW_KSM,
+	CT_VMSTAT_KSM_SWPIN_COPY,
+	CT_VMSTAT_PGREUSE,
+	CT_VMSTAT_THP_FAULT_ALLOC,
+	CT_VMSTAT_NR,
+};
+
+struct ct_vmstat {
+	u32 have; /* bit n: item n exists on this kernel */
+	u64 v[CT_VMSTAT_NR];
+};
+
+/* Keeps /proc/vmstat open and re-reads it with one pread (20 us). */
+int ct_vmstat_open(int *ret_fd);
+int ct_vmstat_read(int fd, struct ct_vmstat *ret);
+
+/* Sum of /sys/kernel/mm/ksm/{pages_sharing,pages_shared}, or 0 without KSM; and full_scans. */
+int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters of /proc/vmstat and of KSM: witnesses of the events besides a write
+ * that give a page another PFN.
+ *
+ * Invariant: an item whose bit in `have` is clear is 0.
+ */
+#include "sys/vmstat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "sys/procfile.h"
+
+/* 6.18 prints 4.2 KiB; lines only get more. */
+#define VMSTAT_TEXT (16u << 10)
+
+static const char *const vmstat_names[CT_VMSTAT_NR] = {
+	[CT_VMSTAT_PGMIGRATE_SUCCESS] = "pgmigrate_success",
+	[CT_VMSTAT_PSWPIN] = "pswpin",
+	[CT_VMSTAT_PSWPOUT] = "pswpout",
+	[CT_VMSTAT_THP_COLLAPSE_ALLOC] = "thp_collapse_alloc",
+	[CT_VMSTAT_THP_SPLIT_PMD] = "thp_split_pmd",
+	[CT_VMSTAT_THP_SPLIT_PAGE] = "thp_split_page",
+	[CT_VMSTAT_COW_KSM] = "cow_ksm",
+	[CT_VMSTAT_KSM_SWPIN_COPY] = "ksm_swpin_copy",
+	[CT_VMSTAT_PGREUSE] = "pgreuse",
+	[CT_VMSTAT_THP_FAULT_ALLOC] = "thp_fault_alloc",
+};
+
+int ct_vmstat_open(int *ret_fd)
+{
+	int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static void vmstat_line(const char *line, size_t name_len, const char *value, struct ct_vmstat *st)
+{
+	for (unsigned int i = 0; i < CT_VMSTAT_NR; i++) {
+		if (strlen(vmstat_names[i]) == name_len &&
+		    memcmp(vmstat_names[i], line, name_len) == 0 && ct_parse_u64(&value, &st->v[i]))
+			st->have |= 1u << i;
+	}
+}
+
+int ct_vmstat_read(int fd, struct ct_vmstat *ret)
+{
+	struct ct_vmstat st = { 0 };
+	char text[VMSTAT_TEXT];
+	size_t len = 0;
+	ssize_t n;
+
+	/* A page a read, whatever is asked for. */
+	while ((n = pread(fd, text + len, sizeof(text) - 1 - len, (off_t)len)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		return -errno;
+	text[len] = '\0';
+	for (const char *p = text, *nl; (nl = strchr(p, '\n')); p = nl + 1) {
+		const char *space = memchr(p, ' ', (size_t)(nl - p));
+
+		if (space)
+			vmstat_line(p, (size_t)(space - p), space, &st);
+	}
+	*ret = st;
+	return 0;
+}
+
+static int read_number(const char *path, u64 *ret)
+{
+	char text[32];
+	const char *p = text;
+	ct_auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return ct_parse_u64(&p, ret) ? 0 : -EINVAL;
+}
+
+int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans)
+{
+	u64 sharing, shared, scans;
+	int r = read_number("/sys/kernel/mm/ksm/pages_sharing", &sharing);
+
+	if (r == -ENOENT) {
+		*ret_merged = 0;
+		*ret_full_scans = 0;
+		return 0;
+	}
+	if (r == 0)
+		r = read_number("/sys/kernel/mm/ksm/pages_shared", &shared);
+	if (r == 0)
+		r = read_number("/sys/kernel/mm/ksm/full_scans", &scans);
+	if (r < 0)
+		return r;
+	*ret_merged = sharing + shared;
+	*ret_full_scans = scans;
+	return 0;
+}

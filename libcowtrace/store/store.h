@@ -17,13 +17,17 @@ struct ct_store;
 
 /*
  * Creates path anew.  An existing trace is replaced, an existing file that is
- * not a trace is refused.  0, -EEXIST (not ours), -ENOSPC, -EACCES, -EROFS,
- * -ENOENT, ..., with the sentence in *err; then nothing is left behind.
+ * not a trace is refused.  0, -EEXIST (not ours), -EBUSY (a trace that is being
+ * written or read), -ENOSPC, -EACCES, -EROFS, -ENOENT, ..., with the sentence in
+ * *err; then nothing is left behind.  The caller ignores SIGXFSZ.
  */
 int ct_store_create(const char *path, struct ct_store **ret_store, struct ct_err *err);
 
 /* Adds one record to the open batch.  0, -ENOSPC, -EIO: see ct_store_error(). */
 int ct_store_put(struct ct_store *s, const struct ct_rec *rec);
+
+/* The command line, NULL-terminated, as meta's `command` (a JSON array).  As ct_store_put(). */
+int ct_store_put_command(struct ct_store *s, char *const argv[]);
 
 /* Makes all that was put durable against a crash of this process, and visible to readers. */
 int ct_store_commit(struct ct_store *s);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The writer against SQLite itself: what was put is read back with plain
+ * queries, not with our reader, so that both cannot be wrong together.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "store/schema.h"
+#include "store/store.h"
+
+struct fixture {
+	char dir[64];
+	char path[96];
+	struct ct_err err;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/ct-store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/a.cowtrace", f->dir);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", f->dir);
+	assert_int_equal(system(cmd), 0);
+	free(f);
+	return 0;
+}
+
+/* Rows of a query as text, columns by '|', rows by ';', NULL as "-". */
+static const char *query(const char *path, const char *sql)
+{
+	static char out[4096];
+	sqlite3_stmt *st;
+	sqlite3 *db;
+	size_t n = 0;
+
+	out[0] = 0;
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	while (sqlite3_step(st) == SQLITE_ROW)
+		for (int i = 0; i < sqlite3_column_count(st); i++) {
+			const char *v = (const char *)sqlite3_column_text(st, i);
+
+			n += (size_t)snprintf(out + n, sizeof(out) - n, "%s%s", v ? v : "-",
+					      i + 1 < sqlite3_column_count(st) ? "|" : ";");
+			assert_true(n < sizeof(out));
+		}
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return out;
+}
+
+static int nr_files(const char *dir)
+{
+	char cmd[128];
+	FILE *p;
+	int n = -1;
+
+	snprintf(cmd, sizeof(cmd), "ls -A %s | wc -l", dir);
+	p = popen(cmd, "r");
+	assert_non_null(p);
+	assert_int_equal(fscanf(p, "%d", &n), 1);
+	pclose(p);
+	return n;
+}
+
+static struct ct_store *create(struct fixture *f)
+{
+	struct ct_store *s = NULL;
+	int rc = ct_store_create(f->path, &s, &f->err);
+
+	if (rc)
+		fail_msg("create: %d %s", rc, f->err.text);
+	return s;
+}
+
+static void put(struct ct_store *s, struct ct_rec rec)
+{
+	if (ct_store_put(s, &rec))
+		fail_msg("put: %s", ct_store_error(s));
+}
+
+static void finish(struct fixture *f, struct ct_store *s)
+{
+	if (ct_store_finish(s, NULL, &f->err))
+		fail_msg("finish: %s", f->err.text);
+}
+
+static void test_marks(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	struct ct_sqlite_header h;
+	u8 bytes[CT_SQLITE_HEADER_LEN];
+	int fd;
+
+	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key='complete'"), "0;");
+	finish(f, s);
+	assert_int_equal(nr_files(f->dir), 1);
+	assert_string_equal(
+		query(f->path,
+		      "SELECT key,value FROM meta WHERE key IN('complete','why_incomplete')"),
+		"complete|1;why_incomplete|;");
+	fd = open(f->path, O_RDONLY);
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	close(fd);
+	assert_int_equal(ct_sqlite_header_parse(bytes, &h), 0);
+	assert_int_equal(h.application_id, CT_SCHEMA_APPLICATION_ID);
+	assert_int_equal(h.user_version, CT_SCHEMA_VERSION);
+	assert_false(h.wal);
+}
+
+static void test_every_record(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	char *argv[] = { "redis-server", "--port", "7 \"000", NULL };
+	struct ct_rec_frame frames[] = { { 1, 0x10 }, { 0, 0x7fff00001234 } };
+	struct ct_rec_run runs[] = { { 256, 512, CT_RUN_HUGE }, { 0x7ffff0000, 1, CT_RUN_SWAP } };
+	struct ct_rec side = { .type = CT_REC_SIDE,
+			       .side = { .fork = 1, .side = CT_SIDE_CHILD, .copied = 1 } };
+	struct ct_rec count = { .type = CT_REC_REGION_COUNT,
+				.region_count = { .fork = 1, .region = 1, .copied = 1 } };
+
+	assert_int_equal(ct_store_put_command(s, argv), 0);
+	put(s, (struct ct_rec){ CT_REC_META, .meta = { "engine", "census" } });
+	/* Out of order on purpose: the end, then the comm, then the start. */
+	put(s, (struct ct_rec){ CT_REC_PROCESS_END, .process_end = { 1, CT_ENDED_KILLED, 99, 9 } });
+	put(s, (struct ct_rec){ CT_REC_PROCESS_COMM, .process = { .id = 1, .comm = "new" } });
+	put(s,
+	    (struct ct_rec){ CT_REC_PROCESS, .process = { 1, 0, 100, 50, "old", "/bin/old", 5 } });
+	put(s, (struct ct_rec){ CT_REC_MODULE, .module = { 1, "/bin/x", { 0xab, 0xcd }, 2 } });
+	put(s, (struct ct_rec){ CT_REC_SITE, .site = { 7, 2, frames } });
+	put(s, (struct ct_rec){ CT_REC_FORK_TIMES, .fork_times = { 1, 1000, 20, 30 } });
+	put(s, (struct ct_rec){ CT_REC_FORK, .fork = { 1, 1, 2, 101, 7, "boot", "fork", 11, 12, 13,
+						       14, 15, true } });
+	put(s, (struct ct_rec){ CT_REC_FORK_END, .fork_end = { 1, 77, 3, CT_UNKNOWN } });
+	put(s, side);
+	side.side.copied = side.side.dropped = side.side.fresh = side.side.unknown = CT_UNKNOWN;
+	side.side.end = CT_SIDE_END_KILLED;
+	put(s, side);
+	put(s,
+	    (struct ct_rec){ CT_REC_REGION, .region = { 1, 1, 0x1000, 0x3000, CT_KIND_HEAP, "dict",
+							true, 7, CT_THP_HUGEPAGE, CT_KSM_MERGEABLE,
+							CT_FORK_WIPEONFORK, 6 } });
+	put(s, count);
+	count.region_count.copied = 2;
+	put(s, count);
+	put(s, (struct ct_rec){ CT_REC_TIMELINE, .timeline = { 1, 1, CT_SIDE_PARENT, 4 } });
+	put(s, (struct ct_rec){ CT_REC_WITNESS, .witness = { 1, 1, 2, 4096, 1, "" } });
+	put(s, (struct ct_rec){ CT_REC_EVENT, .event = { 1, "map", 1, 2, 0x1000, 4096, UINT64_MAX,
+							 8, 9, 7, NULL } });
+	put(s, (struct ct_rec){ CT_REC_RUNS, .runs = { 1, 2, runs } });
+	put(s, (struct ct_rec){ CT_REC_NOTE, .note = { 1, 0, "warning", "code", "text" } });
+	finish(f, s);
+
+	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key IN"
+					   "('command','engine') ORDER BY key"),
+			    "[\"redis-server\",\"--port\",\"7 \\\"000\"];census;");
+	assert_string_equal(query(f->path, "SELECT * FROM processes"),
+			    "1|0|100|50|new|/bin/old|5|99|killed|9;");
+	assert_string_equal(query(f->path, "SELECT id,path,hex(build_id) FROM modules"),
+			    "1|/bin/x|ABCD;");
+	assert_string_equal(query(f->path, "SELECT * FROM frames"),
+			    "7|0|1|16;7|1|0|140733193392692;");
+	assert_string_equal(query(f->path, "SELECT * FROM forks"),
+			    "1|1|2|101|7|boot|fork|11|77|12|1000|20|30|13|14|15|1|3|-;");
+	assert_string_equal(query(f->path, "SELECT * FROM sides"), "1|child|killed|0|-|-|-|-|0|0;");
+	assert_string_equal(query(f->path, "SELECT * FROM regions"),
+			    "1|1|4096|12288|heap|dict|1|7|hugepage|mergeable|wipeonfork|6;");
+	assert_string_equal(query(f->path, "SELECT * FROM region_counts"),
+			    "1|1|parent|0|0|2|0|0|0;");
+	assert_string_equal(query(f->path, "SELECT * FROM timeline"), "1|1|parent|4;");
+	assert_string_equal(query(f->path, "SELECT * FROM witnesses"), "1|1|2|4096|1|;");
+	assert_string_equal(query(f->path, "SELECT * FROM events"),
+			    "1|map|1|2|4096|4096|-1|8|9|7|-;");
+	assert_string_equal(query(f->path, "SELECT * FROM runs"), "1|256|512|1;1|34359672832|1|2;");
+	assert_string_equal(query(f->path, "SELECT * FROM notes"), "1|0|warning|code|text;");
+}
+
+static void test_visible_after_commit(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+
+	put(s, (struct ct_rec){ CT_REC_PROCESS, .process = { .id = 1, .pid = 100 } });
+	assert_string_equal(query(f->path, "SELECT pid FROM processes"), "");
+	assert_int_equal(ct_store_commit(s), 0);
+	assert_string_equal(query(f->path, "SELECT pid FROM processes"), "100;");
+	put(s, (struct ct_rec){ CT_REC_PROCESS, .process = { .id = 2, .pid = 101 } });
+	ct_store_destroy(s);
+	/* Not finished: the open batch is gone, the file says it is incomplete. */
+	assert_string_equal(query(f->path, "SELECT pid FROM processes"), "100;");
+	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key='complete'"), "0;");
+}
+
+static void test_finish_incomplete(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+
+	assert_int_equal(ct_store_finish(s, "the program vanished", &f->err), 0);
+	assert_string_equal(
+		query(f->path, "SELECT value FROM meta WHERE key IN('complete','why_incomplete')"),
+		"0;the program vanished;");
+}
+
+static void test_finish_beside_a_reader(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	sqlite3_stmt *st;
+	sqlite3 *db;
+
+	put(s, (struct ct_rec){ CT_REC_PROCESS, .process = { .id = 1, .pid = 100 } });
+	assert_int_equal(ct_store_commit(s), 0);
+	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT pid FROM processes", -1, &st, NULL), 0);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	finish(f, s);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key='complete'"), "1;");
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *fp = fopen(path, "w");
+
+	assert_non_null(fp);
+	fputs(text, fp);
+	fclose(fp);
+}
+
+static void test_refuses_what_is_not_ours(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = NULL;
+	char buf[64] = "";
+	sqlite3 *db;
+	FILE *fp;
+
+	write_file(f->path, "precious");
+	assert_int_equal(ct_store_create(f->path, &s, &f->err), -EEXIST);
+	assert_non_null(strstr(f->err.text, "not a cowtrace trace"));
+	fp = fopen(f->path, "r");
+	assert_non_null(fgets(buf, sizeof(buf), fp));
+	fclose(fp);
+	assert_string_equal(buf, "precious");
+	assert_int_equal(nr_files(f->dir), 1);
+
+	/* Somebody else's SQLite database is not ours either. */
+	unlink(f->path);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL);
+	sqlite3_close(db);
+	assert_int_equal(ct_store_create(f->path, &s, &f->err), -EEXIST);
+
+	assert_int_equal(ct_store_create(f->dir, &s, &f->err), -EEXIST);
+	assert_int_equal(ct_store_create("/dev/full", &s, &f->err), -EEXIST);
+	assert_int_equal(ct_store_create("", &s, &f->err), -ENOENT);
+	snprintf(f->path, sizeof(f->path), "%s/none/a", f->dir);
+	assert_int_equal(ct_store_create(f->path, &s, &f->err), -ENOENT);
+	assert_non_null(strstr(f->err.text, "there is no folder"));
+	assert_null(s);
+}
+
+static void test_replaces_a_trace(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f), *t = NULL;
+	struct stat st;
+	char wal[128];
+
+	put(s, (struct ct_rec){ CT_REC_PROCESS, .process = { .id = 1, .pid = 100 } });
+	finish(f, s);
+	s = create(f);
+	assert_string_equal(query(f->path, "SELECT pid FROM processes"), "");
+	finish(f, s);
+
+	/* The WAL of a killed recording does not leak into the next one. */
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	write_file(wal, "what a killed recorder left");
+	s = create(f);
+	put(s, (struct ct_rec){ CT_REC_PROCESS, .process = { .id = 2, .pid = 102 } });
+	assert_int_equal(ct_store_commit(s), 0);
+	assert_string_equal(query(f->path, "SELECT pid FROM processes"), "102;");
+	finish(f, s);
+	assert_int_equal(nr_files(f->dir), 1);
+
+	/* An empty file (mktemp) and a link are fine; the link stays a link. */
+	assert_int_equal(truncate(f->path, 0), 0);
+	snprintf(wal, sizeof(wal), "%s/link", f->dir);
+	assert_int_equal(symlink(f->path, wal), 0);
+	assert_int_equal(ct_store_create(wal, &t, &f->err), 0);
+	finish(f, t);
+	assert_int_equal(lstat(wal, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key='complete'"), "1;");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_every_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_visible_after_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_finish_incomplete, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_finish_beside_a_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_what_is_not_ours, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replaces_a_trace, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Extents: a short sorted array.  A process that drops memory ten thousand
+ * times between two forks has ten thousand extents at most; neighbours that
+ * continue each other are joined again.
+ *
+ * Invariant: ascending, disjoint, none empty, no two neighbours that join.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "census/extents.h"
+
+/* The user half of any address space cowtrace runs on, in pages. */
+#define ALL_PAGES (1ULL << 45)
+
+int ct_extents_init(struct ct_extents *x)
+{
+	x->v = malloc(4 * sizeof(*x->v));
+	if (!x->v)
+		return -ENOMEM;
+	x->cap = 4;
+	x->nr = 1;
+	x->v[0] = (struct ct_extent){ .page = 0, .pages = ALL_PAGES, .src = 0 };
+	return 0;
+}
+
+void ct_extents_fini(struct ct_extents *x)
+{
+	free(x->v);
+	memset(x, 0, sizeof(*x));
+}
+
+/* Room for `more` beyond what is there. */
+static int reserve(struct ct_extents *x, u32 more)
+{
+	struct ct_extent *v;
+	u32 cap = x->cap ? x->cap : 4;
+
+	if (x->nr + more <= x->cap)
+		return 0;
+	while (cap < x->nr + more)
+		cap *= 2;
+	v = realloc(x->v, cap * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	x->v = v;
+	x->cap = cap;
+	return 0;
+}
+
+/* Index of the first extent that ends after page. */
+static u32 seek(const struct ct_extents *x, u64 page)
+{
+	u32 lo = 0, hi = x->nr;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (x->v[mid].page + x->v[mid].pages <= page)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void insert_at(struct ct_extents *x, u32 i, struct ct_extent e)
+{
+	memmove(&x->v[i + 1], &x->v[i], (x->nr - i) * sizeof(e));
+	x->v[i] = e;
+	x->nr++;
+}
+
+/* Makes an extent border at page; one more extent at most. */
+static void split_at(struct ct_extents *x, u64 page)
+{
+	u32 i = seek(x, page);
+	struct ct_extent tail;
+	u64 off;
+
+	if (i == x->nr || x->v[i].page >= page)
+		return;
+	off = page - x->v[i].page;
+	tail = x->v[i];
+	tail.page += off;
+	tail.src += off;
+	tail.pages -= off;
+	x->v[i].pages = off;
+	insert_at(x, i + 1, tail);
+}
+
+static bool joins(const struct ct_extent *a, const struct ct_extent *b)
+{
+	return a->page + a->pages == b->page && a->src + a->pages == b->src &&
+	       a->doubtful == b->doubtful;
+}
+
+/* Joins what joins around index i. */
+static void join_around(struct ct_extents *x, u32 i)
+{
+	u32 k;
+
+	for (k = i + 1; k-- > (i ? i - 1 : 0);) {
+		if (k + 1 >= x->nr || !joins(&x->v[k], &x->v[k + 1]))
+			continue;
+		x->v[k].pages += x->v[k + 1].pages;
+		memmove(&x->v[k + 1], &x->v[k + 2], (x->nr - k - 2) * sizeof(x->v[0]));
+		x->nr--;
+	}
+}
+
+/* Removes [page, page + pages), whose borders exist already. */
+static void remove_range(struct ct_extents *x, u64 page, u64 pages)
+{
+	u32 from = seek(x, page), to = from;
+
+	while (to < x->nr && x->v[to].page < page + pages)
+		to++;
+	memmove(&x->v[from], &x->v[to], (x->nr - to) * sizeof(x->v[0]));
+	x->nr -= to - from;
+}
+
+int ct_extents_cut(struct ct_extents *x, u64 page, u64 pages)
+{
+	if (!pages)
+		return 0;
+	if (reserve(x, 2))
+		return -ENOMEM;
+	split_at(x, page);
+	split_at(x, page + pages);
+	remove_range(x, page, pages);
+	return 0;
+}
+
+int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages)
+{
+	u32 i;
+
+	if (!pages)
+		return 0;
+	if (reserve(x, 2))
+		return -ENOMEM;
+	split_at(x, page);
+	split_at(x, page + pages);
+	for (i = seek(x, page); i < x->nr && x->v[i].page < page + pages; i++)
+		x->v[i].doubtful = true;
+	return 0;
+}
+
+int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to)
+{
+	ct_auto_free struct ct_extent *moved = NULL;
+	u32 first, nr, i, at;
+
+	if (!pages || from == to)
+		return 0;
+	if (reserve(x, 4))
+		return -ENOMEM;
+	split_at(x, from);
+	split_at(x, from + pages);
+	first = seek(x, from);
+	for (nr = 0; first + nr < x->nr && x->v[first + nr].page < from + pages;)
+		nr++;
+	if (nr) {
+		moved = malloc(nr * sizeof(*moved));
+		if (!moved)
+			return -ENOMEM;
+		memcpy(moved, &x->v[first], nr * sizeof(*moved));
+	}
+	remove_range(x, from, pages);
+	split_at(x, to);
+	split_at(x, to + pages);
+	remove_range(x, to, pages);
+	if (reserve(x, nr))
+		return -ENOMEM;
+	at = seek(x, to);
+	for (i = 0; i < nr; i++) {
+		moved[i].page = moved[i].page - from + to;
+		insert_at(x, at + i, moved[i]);
+	}
+	if (nr) {
+		join_around(x, at + nr - 1);
+		join_around(x, at);
+	}
+	return 0;
+}
+
+static const struct ct_page_run *first_run(const struct ct_page_run *runs, size_t nr, u64 page)
+{
+	size_t lo = 0, hi = nr;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (runs[mid].page + runs[mid].pages <= page)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return runs + lo;
+}
+
+int ct_extents_restrict(struct ct_extents *x, const struct ct_page_run *runs, size_t nr)
+{
+	struct ct_extents out = { 0 };
+	u32 i;
+
+	for (i = 0; i < x->nr; i++) {
+		const struct ct_extent *e = &x->v[i];
+		const struct ct_page_run *r = first_run(runs, nr, e->src);
+
+		for (; r < runs + nr && r->page < e->src + e->pages; r++) {
+			u64 from = ct_max(r->page, e->src);
+			u64 to = ct_min(r->page + r->pages, e->src + e->pages);
+
+			if (reserve(&out, 1)) {
+				ct_extents_fini(&out);
+				return -ENOMEM;
+			}
+			out.v[out.nr++] = (struct ct_extent){
+				.page = e->page + (from - e->src),
+				.pages = to - from,
+				.src = from,
+				.doubtful = e->doubtful,
+			};
+		}
+	}
+	free(x->v);
+	*x = out;
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the pages of an image are now: a process that unmaps or moves memory
+ * after a fork changes what lies at an address without any copy.  Extents map
+ * current pages to pages of the image; what no extent maps has been dropped.
+ */
+#ifndef CT_CENSUS_EXTENTS_H
+#define CT_CENSUS_EXTENTS_H
+
+#include "base/base.h"
+
+struct ct_extent {
+	u64 page; /* current: [page, page + pages) */
+	u64 pages;
+	u64 src; /* page in the image */
+	/*
+	 * A drop ran at the same time as the fork: whether it hit the memory before
+	 * or after the clone is not known.
+	 */
+	bool doubtful;
+};
+
+/* Zero-initialise, then _init; ascending and disjoint by page, disjoint by src. */
+struct ct_extents {
+	struct ct_extent *v;
+	u32 nr;
+	u32 cap;
+};
+
+/* Everything is where it was.  0 or -ENOMEM. */
+int ct_extents_init(struct ct_extents *x);
+void ct_extents_fini(struct ct_extents *x);
+
+/* [page, page + pages) was dropped.  0 or -ENOMEM (then nothing changed). */
+int ct_extents_cut(struct ct_extents *x, u64 page, u64 pages);
+
+/* [from, from + pages) was moved to `to`; what lay there was dropped. */
+int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to);
+
+/* [page, page + pages) may have been dropped. */
+int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages);
+
+/* Keeps only what maps to the given image pages: [src, src + pages) runs, ascending. */
+struct ct_page_run {
+	u64 page;
+	u64 pages;
+};
+int ct_extents_restrict(struct ct_extents *x, const struct ct_page_run *runs, size_t nr);
+
+#endif

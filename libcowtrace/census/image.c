@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Images of anonymous memory, in chunks of 2 MiB.
+ *
+ * A chunk is stored in the smallest of three forms: one base for 512
+ * consecutive page frames (a huge page), 32-bit entries (memory below 4 TiB), or
+ * 64-bit entries.  16 GiB of scattered 4 KiB pages take 16 MiB.
+ *
+ * Invariant: a chunk in an image has at least one entry that is not NONE, and
+ * no chunk is ever changed after ct_image_finish().
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "census/image.h"
+
+enum chunk_form {
+	FORM_RUN,
+	FORM_32,
+	FORM_64,
+};
+
+struct ct_chunk {
+	u32 refs;
+	u16 pages;
+	u8 form;
+	bool huge;
+	union {
+		ct_ent base; /* FORM_RUN: entry i is base + (i << 2) */
+		u32 e32[1];
+		u64 e64[1];
+	};
+};
+
+static void chunk_unref(struct ct_chunk *c)
+{
+	if (--c->refs == 0)
+		free(c);
+}
+
+u32 ct_chunk_pages(const struct ct_chunk *c)
+{
+	return c->pages;
+}
+
+bool ct_chunk_is_huge(const struct ct_chunk *c)
+{
+	return c->huge;
+}
+
+static ct_ent chunk_get(const struct ct_chunk *c, u32 i)
+{
+	switch (c->form) {
+	case FORM_RUN:
+		return c->base + ((u64)i << 2);
+	case FORM_32:
+		return c->e32[i];
+	default:
+		return c->e64[i];
+	}
+}
+
+u32 ct_chunk_expand(const struct ct_chunk *c, ct_ent *buf)
+{
+	u32 i;
+
+	if (c->form == FORM_64) {
+		memcpy(buf, c->e64, CT_HUGE_PAGES * sizeof(*buf));
+		return c->pages;
+	}
+	if (c->form == FORM_32) {
+		for (i = 0; i < CT_HUGE_PAGES; i++)
+			buf[i] = c->e32[i];
+		return c->pages;
+	}
+	for (i = 0; i < CT_HUGE_PAGES; i++)
+		buf[i] = c->base + ((u64)i << 2);
+	return c->pages;
+}
+
+static enum chunk_form choose_form(const ct_ent *e)
+{
+	ct_ent all = 0;
+	bool run = ct_ent_is_page(e[0]);
+	u32 i;
+
+	for (i = 0; i < CT_HUGE_PAGES; i++) {
+		all |= e[i];
+		run &= e[i] == e[0] + ((u64)i << 2);
+	}
+	if (run)
+		return FORM_RUN;
+	return all >> 32 ? FORM_64 : FORM_32;
+}
+
+static struct ct_chunk *chunk_create(const ct_ent *e, u32 pages, bool huge)
+{
+	enum chunk_form form = choose_form(e);
+	size_t len = form == FORM_RUN ? sizeof(u64)
+				      : CT_HUGE_PAGES * (form == FORM_32 ? sizeof(u32) : sizeof(u64));
+	struct ct_chunk *c = malloc(offsetof(struct ct_chunk, e64) + len);
+	u32 i;
+
+	if (!c)
+		return NULL;
+	c->refs = 1;
+	c->pages = (u16)pages;
+	c->form = (u8)form;
+	c->huge = huge;
+	if (form == FORM_RUN)
+		c->base = e[0];
+	else if (form == FORM_64)
+		memcpy(c->e64, e, len);
+	else
+		for (i = 0; i < CT_HUGE_PAGES; i++)
+			c->e32[i] = (u32)e[i];
+	return c;
+}
+
+struct ct_image *ct_image_ref(struct ct_image *img)
+{
+	img->refs++;
+	return img;
+}
+
+void ct_image_unref(struct ct_image *img)
+{
+	u32 i;
+
+	if (!img || --img->refs)
+		return;
+	for (i = 0; i < img->nr; i++)
+		chunk_unref(img->chunks[i]);
+	free(img->keys);
+	free(img->chunks);
+	free(img);
+}
+
+u32 ct_image_seek(const struct ct_image *img, u64 key)
+{
+	u32 lo = 0, hi = img->nr;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (img->keys[mid] < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static const struct ct_chunk *find_chunk(const struct ct_image *img, u64 key)
+{
+	u32 i = ct_image_seek(img, key);
+
+	return i < img->nr && img->keys[i] == key ? img->chunks[i] : NULL;
+}
+
+ct_ent ct_image_get(const struct ct_image *img, u64 page)
+{
+	const struct ct_chunk *c = find_chunk(img, page / CT_HUGE_PAGES);
+
+	return c ? chunk_get(c, (u32)(page % CT_HUGE_PAGES)) : CT_ENT_NONE;
+}
+
+bool ct_image_is_huge(const struct ct_image *img, u64 page)
+{
+	const struct ct_chunk *c = find_chunk(img, page / CT_HUGE_PAGES);
+
+	return c && c->huge;
+}
+
+int ct_image_begin(struct ct_image_builder *b, const struct ct_image *base)
+{
+	b->base = base;
+	b->cap = 0;
+	b->open = false;
+	b->huge = false;
+	b->key = 0;
+	b->err = 0;
+	b->img = calloc(1, sizeof(*b->img));
+	if (!b->img)
+		return -ENOMEM;
+	b->img->refs = 1;
+	return 0;
+}
+
+static int grow(struct ct_image_builder *b)
+{
+	u32 cap = b->cap ? b->cap * 2 : 64;
+	struct ct_chunk **chunks;
+	u64 *keys;
+
+	keys = realloc(b->img->keys, cap * sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	b->img->keys = keys;
+	chunks = realloc(b->img->chunks, cap * sizeof(struct ct_chunk *));
+	if (!chunks)
+		return -ENOMEM;
+	b->img->chunks = chunks;
+	b->cap = cap;
+	return 0;
+}
+
+/* The chunk of the base image, when it says the same as the scratch. */
+static struct ct_chunk *same_in_base(struct ct_image_builder *b, u32 pages)
+{
+	u32 i;
+
+	if (!b->base)
+		return NULL;
+	i = ct_image_seek(b->base, b->key);
+	if (i == b->base->nr || b->base->keys[i] != b->key)
+		return NULL;
+	if (b->base->chunks[i]->pages != pages || b->base->chunks[i]->huge != b->huge)
+		return NULL;
+	ct_chunk_expand(b->base->chunks[i], b->other);
+	if (memcmp(b->other, b->scratch, sizeof(b->scratch)))
+		return NULL;
+	return b->base->chunks[i];
+}
+
+static void account(struct ct_image *img, const ct_ent *e, u32 pages, bool huge)
+{
+	u32 i;
+
+	img->pages += pages;
+	if (huge)
+		img->huge_pages += pages;
+	else
+		for (i = 0; i < CT_HUGE_PAGES; i++)
+			img->swapped += ct_ent_is_swap(e[i]);
+}
+
+static void close_chunk(struct ct_image_builder *b)
+{
+	struct ct_chunk *c;
+	u32 i, pages = 0;
+
+	if (!b->open || b->err)
+		return;
+	b->open = false;
+	for (i = 0; i < CT_HUGE_PAGES; i++)
+		pages += b->scratch[i] != CT_ENT_NONE;
+	if (!pages)
+		return;
+	if (b->img->nr == b->cap && grow(b)) {
+		b->err = -ENOMEM;
+		return;
+	}
+	c = same_in_base(b, pages);
+	if (c)
+		c->refs++;
+	else
+		c = chunk_create(b->scratch, pages, b->huge);
+	if (!c) {
+		b->err = -ENOMEM;
+		return;
+	}
+	b->img->keys[b->img->nr] = b->key;
+	b->img->chunks[b->img->nr++] = c;
+	account(b->img, b->scratch, pages, b->huge);
+}
+
+void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge)
+{
+	u64 key = page / CT_HUGE_PAGES;
+
+	if (!b->open || key != b->key) {
+		close_chunk(b);
+		memset(b->scratch, 0, sizeof(b->scratch));
+		b->key = key;
+		b->open = true;
+		b->huge = false;
+	}
+	b->scratch[page % CT_HUGE_PAGES] = ent;
+	b->huge |= huge;
+}
+
+int ct_image_finish(struct ct_image_builder *b, struct ct_image **ret_img)
+{
+	close_chunk(b);
+	if (b->err) {
+		ct_image_unref(b->img);
+		return b->err;
+	}
+	*ret_img = b->img;
+	return 0;
+}
+
+/* Takes a chunk of another image over as it is. */
+static void adopt(struct ct_image_builder *b, const struct ct_image *img, u32 i)
+{
+	close_chunk(b);
+	if (b->err || (b->img->nr == b->cap && grow(b))) {
+		b->err = -ENOMEM;
+		return;
+	}
+	img->chunks[i]->refs++;
+	b->img->keys[b->img->nr] = img->keys[i];
+	b->img->chunks[b->img->nr++] = img->chunks[i];
+	b->img->pages += img->chunks[i]->pages;
+	if (img->chunks[i]->huge)
+		b->img->huge_pages += img->chunks[i]->pages;
+}
+
+static void adopt_patched(struct ct_image_builder *b, const struct ct_image *img, u32 i,
+			  const struct ct_patch *patch, size_t nr)
+{
+	u64 first = img->keys[i] * CT_HUGE_PAGES;
+	ct_ent e[CT_HUGE_PAGES];
+	u32 k;
+
+	ct_chunk_expand(img->chunks[i], e);
+	for (; nr; nr--, patch++)
+		e[patch->page - first] = patch->ent;
+	for (k = 0; k < CT_HUGE_PAGES; k++)
+		if (e[k] != CT_ENT_NONE)
+			ct_image_add(b, first + k, e[k], img->chunks[i]->huge);
+}
+
+int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr,
+		   struct ct_image **ret_img)
+{
+	struct ct_image_builder b;
+	size_t at = 0, n;
+	int err;
+	u32 i;
+
+	err = ct_image_begin(&b, NULL);
+	if (err)
+		goto out;
+	for (i = 0; i < img->nr; i++) {
+		while (at < nr && patch[at].page / CT_HUGE_PAGES < img->keys[i])
+			at++; /* a page the image does not have: nothing to patch */
+		for (n = 0; at + n < nr && patch[at + n].page / CT_HUGE_PAGES == img->keys[i];)
+			n++;
+		if (n)
+			adopt_patched(&b, img, i, patch + at, n);
+		else
+			adopt(&b, img, i);
+		at += n;
+	}
+	err = ct_image_finish(&b, ret_img);
+	if (!err)
+		(*ret_img)->swapped = img->swapped; /* patches name pages, never swap */
+out:
+	ct_image_unref(img);
+	return err;
+}

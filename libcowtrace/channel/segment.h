@@ -54,7 +54,8 @@ enum {
 	CT_ASK_EXIT, /* read my page map before my memory goes */
 	CT_ASK_EXEC, /* the same, before an exec that may still fail */
 	CT_ASK_SERVING, /* the recorder has picked it up */
-	CT_ASK_DONE, /* answered: the asker sets it back to NONE */
+	CT_ASK_DONE, /* answered; as good as NONE for the next ask */
+	CT_ASK_ABANDONED, /* the asker left while it was SERVING; the recorder makes it NONE */
 };
 
 /* ct_slot.how: by what call the process was forked */
@@ -71,6 +72,8 @@ enum {
 	CT_SLOT_QUIET = 1u << 0,
 	/* A wait ran out: the recorder was late; the process did not wait on. */
 	CT_SLOT_HOLD_EXPIRED = 1u << 1,
+	/* The process has asked for its last reading: once is enough. */
+	CT_SLOT_EXITING = 1u << 2,
 };
 
 struct ct_slot {

@@ -2,7 +2,8 @@
 /*
  * Kernel interfaces newer than the headers of the systems that cowtrace builds
  * on (Debian 12: Linux 6.1).  Layouts are the kernel's ABI; each piece gives way
- * to the system's header where that has it.
+ * to the system's header where that has it.  (Not <sys/pidfd.h>: inside this
+ * project that name finds our own.)
  */
 #ifndef CT_SYS_UAPI_H
 #define CT_SYS_UAPI_H
@@ -11,7 +12,6 @@
 #include <linux/types.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 
 /* include/uapi/linux/fs.h, Linux 6.7 */
 #ifndef PAGEMAP_SCAN

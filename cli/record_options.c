@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The option table of `cowtrace record`, and the % expansion of the trace's
+ * name.  Apart from cmd_record.c because the man page needs nothing else.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "commands.h"
+#include "record_options.h"
+
+#define OFFSET(field) offsetof(struct ct_record_options, field)
+
+static const struct ct_opt record_opts[] = {
+	{ "output", 'o', CT_OPT_STRING, "FILE",
+	  "write the trace to FILE; %p is replaced by the pid, %e by the\n"
+	  "command's name, %t by the time in seconds, %h by the host name\n"
+	  "(default: " CT_RECORD_OUTPUT ")",
+	  OFFSET(output), NULL },
+	{ "user", 'u', CT_OPT_STRING, "NAME",
+	  "run the command as user NAME; cowtrace keeps its own rights", OFFSET(user), NULL },
+	{ "engine", 0, CT_OPT_CHOICE, "ENGINE",
+	  "what observes the writes: census (totals by fork and region)", OFFSET(engine),
+	  "census" },
+	{ "hold", 0, CT_OPT_COUNT, "MS",
+	  "hold a new child for at most MS milliseconds while its pages\n"
+	  "are read; the parent is never held (default: 1000)",
+	  OFFSET(hold_ms), NULL },
+	{ "quiet", 'q', CT_OPT_FLAG, NULL, "no progress and no summary; errors are still printed",
+	  OFFSET(quiet), NULL },
+	{ 0 },
+};
+
+const struct ct_command ct_command_record = {
+	.name = "record",
+	.summary = "run a command and record what its forks share and copy",
+	.operands = "[--] COMMAND [ARG...]",
+	.details = "The exit status is the command's own; 122 to 127 are cowtrace's\n"
+		   "(cowtrace-record(1), EXIT STATUS).",
+	.opts = record_opts,
+	.passes_options_on = true,
+	.run = ct_cmd_record,
+};
+
+static int put_value(FILE *out, char letter, pid_t pid, const char *command)
+{
+	const char *slash = strrchr(command, '/');
+	char host[256] = "";
+
+	switch (letter) {
+	case 'p':
+		fprintf(out, "%d", pid);
+		return 0;
+	case 'e':
+		fputs(slash ? slash + 1 : command, out);
+		return 0;
+	case 't':
+		fprintf(out, "%lld", (long long)time(NULL));
+		return 0;
+	case 'h':
+		gethostname(host, sizeof(host) - 1);
+		fputs(host, out);
+		return 0;
+	case '%':
+		fputc('%', out);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int ct_expand_name(const char *pattern, pid_t pid, const char *command, char **ret_name)
+{
+	char *name = NULL;
+	size_t len;
+	FILE *out = open_memstream(&name, &len);
+	int rc = 0;
+
+	if (!out)
+		return -ENOMEM;
+	for (; *pattern && !rc; pattern++) {
+		if (*pattern == '%')
+			rc = put_value(out, *++pattern, pid, command);
+		else
+			fputc(*pattern, out);
+		if (!*pattern)
+			break;
+	}
+	if (fclose(out) && !rc)
+		rc = -ENOMEM;
+	if (rc) {
+		free(name);
+		return rc;
+	}
+	*ret_name = name;
+	return 0;
+}

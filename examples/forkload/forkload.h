@@ -123,7 +123,7 @@ struct fl {
 	/* options */
 	uint32_t nr_threads;
 	uint32_t scale;
-	bool huge, kill, tag;
+	bool huge, kill, tag, pair;
 
 	bool pfn;		    /* this user sees page frames */
 	bool drained;		    /* LRU batches were emptied before every fork */

@@ -31,6 +31,7 @@ static void usage(FILE *to)
 		    "  --threads N   each process writes by N threads (default 1, at most 64)\n"
 		    "  --scale N     N times as many pages (default 1, at most 64)\n"
 		    "  --huge        with a region of huge pages\n"
+		    "  --pair        one child only, and nothing is dropped\n"
 		    "  --kill        with a last child that is killed\n"
 		    "  --tag         names the regions for cowtrace\n");
 }
@@ -55,11 +56,12 @@ static struct fl *options(int argc, char **argv)
 		{ "huge", no_argument, NULL, 'H' },
 		{ "kill", no_argument, NULL, 'k' },
 		{ "tag", no_argument, NULL, 'T' },
+		{ "pair", no_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL },
 	};
 	uint32_t nr_threads = 1, scale = 1;
-	bool huge = false, kill = false, tag = false;
+	bool huge = false, kill = false, tag = false, pair = false;
 	struct fl *fl;
 	int c;
 
@@ -74,6 +76,8 @@ static struct fl *options(int argc, char **argv)
 			kill = true;
 		else if (c == 'T')
 			tag = true;
+		else if (c == 'p')
+			pair = true;
 		else {
 			usage(c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 2);
@@ -82,6 +86,7 @@ static struct fl *options(int argc, char **argv)
 	fl = fl_create(nr_threads, scale, huge);
 	fl->kill = kill;
 	fl->tag = tag;
+	fl->pair = pair;
 	return fl;
 }
 

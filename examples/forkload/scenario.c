@@ -185,6 +185,30 @@ static int reap(pid_t pid)
 	return status;
 }
 
+/* Two processes, every page still there at the end: the case without page frames that is exact. */
+static void pair(struct fl *fl)
+{
+	pid_t a = fl_fork(fl, FL_P, FL_A);
+
+	if (!a) {
+		slot(fl, FL_A, 1);
+		step_done(fl, A_BEGUN);
+		step_wait(fl, P_FIRST);
+		slot(fl, FL_A, 3);
+		leave_model(fl, FL_A);
+		_exit(0);
+	}
+	slot(fl, FL_P, 0);
+	slot(fl, FL_P, 14);
+	step_wait(fl, A_BEGUN);
+	slot(fl, FL_P, 3);
+	fl_drain();
+	step_done(fl, P_FIRST);
+	if (reap(a))
+		fl_die("A");
+	fl_over(fl, FL_P);
+}
+
 /* P and A alone. */
 static pid_t act_one(struct fl *fl)
 {
@@ -262,7 +286,7 @@ static void act_killed(struct fl *fl)
 	fl_model_gone(fl, FL_D);
 }
 
-int fl_scenario(struct fl *fl)
+static void tree(struct fl *fl)
 {
 	pid_t a, b;
 	char c;
@@ -281,6 +305,14 @@ int fl_scenario(struct fl *fl)
 	fl_drain();
 	fl_over(fl, FL_P);
 	slot(fl, FL_P, 13); /* nobody shares it: reused, and counted for nobody */
+}
+
+int fl_scenario(struct fl *fl)
+{
+	if (fl->pair)
+		pair(fl);
+	else
+		tree(fl);
 	if (fl->kill)
 		act_killed(fl);
 	return atomic_load(&fl->nr_errors) ? -1 : 0;

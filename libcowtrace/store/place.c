@@ -83,15 +83,19 @@ static int resolve(const char *path, char **ret, struct ct_err *err)
 	return 0;
 }
 
-static int open_reserve(const char *dir)
+/* A disk that has not even this much is full; one that cannot promise goes without. */
+static int make_reserve(struct ct_place *p, const char *dir, struct ct_err *err)
 {
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd >= 0 && fallocate(fd, 0, 0, RESERVE_LEN)) {
+		int e = errno;
+
 		close(fd);
-		return -1;
+		return e == ENOSPC || e == EDQUOT ? ct_syserr_set(err, e, "create", p->path) : 0;
 	}
-	return fd;
+	p->reserve_fd = fd;
+	return 0;
 }
 
 static int make_temp(struct ct_place *p, struct ct_err *err)
@@ -122,8 +126,7 @@ static int make_temp(struct ct_place *p, struct ct_err *err)
 		return ct_syserr_set(err, e, "create", p->path);
 	}
 	close(fd);
-	p->reserve_fd = open_reserve(dir);
-	return 0;
+	return make_reserve(p, dir, err);
 }
 
 int ct_place_claim(const char *path, struct ct_place *ret, struct ct_err *err)
@@ -139,6 +142,8 @@ int ct_place_claim(const char *path, struct ct_place *ret, struct ct_err *err)
 	if (!rc)
 		rc = make_temp(&p, err);
 	if (rc) {
+		if (p.temp)
+			unlink(p.temp);
 		ct_place_fini(&p);
 		return rc;
 	}

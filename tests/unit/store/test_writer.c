@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <cmocka.h>
 #include <sqlite3.h>
@@ -319,6 +321,63 @@ static void test_replaces_a_trace(void **state)
 	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key='complete'"), "1;");
 }
 
+/* Until the disk is full; returns how many records were taken. */
+static u32 fill(struct ct_store *s, int *ret_rc)
+{
+	u32 n = 0;
+
+	for (*ret_rc = 0; !*ret_rc; n++) {
+		struct ct_rec rec = { CT_REC_PROCESS,
+				      .process = { .id = n + 1, .comm = "filler" } };
+
+		*ret_rc = ct_store_put(s, &rec);
+		if (!*ret_rc && n % 100 == 99)
+			*ret_rc = ct_store_commit(s);
+	}
+	return n;
+}
+
+/* The same on a disk of `kib`. */
+static void on_a_full_disk(struct fixture *f, int kib)
+{
+	struct ct_store *s = NULL;
+	char opts[32], why[600];
+	int rc;
+
+	snprintf(opts, sizeof(opts), "size=%dk", kib);
+	assert_int_equal(mount("tmpfs", f->dir, "tmpfs", 0, opts), 0);
+	rc = ct_store_create(f->path, &s, &f->err);
+	if (rc) {
+		/* Too small even for an empty trace: then there is nothing. */
+		assert_int_equal(rc, -ENOSPC);
+		assert_int_equal(nr_files(f->dir), 0);
+	} else {
+		assert_true(fill(s, &rc) > 0);
+		assert_int_equal(rc, -ENOSPC);
+		assert_non_null(strstr(ct_store_error(s), "no space left"));
+		assert_int_equal(ct_store_commit(s), -ENOSPC);
+		assert_int_equal(ct_store_finish(s, NULL, &f->err), -ENOSPC);
+		assert_non_null(strstr(f->err.text, "no space left"));
+		snprintf(why, sizeof(why), "0;%s;", f->err.text);
+		assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key IN"
+						   "('complete','why_incomplete')"),
+				    why);
+	}
+	assert_int_equal(umount(f->dir), 0);
+}
+
+static void test_full_disk(void **state)
+{
+	struct fixture *f = *state;
+
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+		print_message("SKIP: no mounts here: %s\n", strerror(errno));
+		skip();
+	}
+	for (int kib = 4; kib <= 4096; kib = kib < 700 ? kib + 36 : kib * 2)
+		on_a_full_disk(f, kib);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +388,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_finish_beside_a_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_what_is_not_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaces_a_trace, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,9 +20,19 @@
 #define CT_PM_SOFT_DIRTY (1ULL << 55)
 #define CT_PM_EXCLUSIVE (1ULL << 56) /* mapped once; not AnonExclusive */
 #define CT_PM_UFFD_WP (1ULL << 57)
-#define CT_PM_FILE (1ULL << 61) /* file or shmem page: not anonymous */
+#define CT_PM_FILE (1ULL << 61)	   /* file or shmem page: not anonymous */
 #define CT_PM_SWAPPED (1ULL << 62) /* swap, migration entry, or a marker */
 #define CT_PM_PRESENT (1ULL << 63)
+
+/*
+ * A SWAPPED entry that stands for no page: a guard, poison or uffd-wp marker.  The
+ * low five bits are the swap type; the highest is the markers' (since Linux 5.19).
+ * Without PFNs the kernel shows no type, and the answer is false.
+ */
+static inline bool ct_pm_is_marker(u64 entry)
+{
+	return (entry & CT_PM_SWAPPED) && (entry & 0x1f) == 0x1f;
+}
 
 /* Opens pid's pagemap.  0, or -errno (-ESRCH gone, -EACCES/-EPERM refused). */
 int ct_pagemap_open(pid_t pid, int *ret_fd);
@@ -33,6 +43,17 @@ int ct_pagemap_open(pid_t pid, int *ret_fd);
  * the memory is gone), or -errno.  8 ms per GiB of 4 KiB pages.
  */
 ssize_t ct_pagemap_read(int fd, u64 page, size_t nr, u64 *buf);
+
+/*
+ * The end of what a program can map: the kernel refuses a scan past it.  (Five
+ * level page tables give more to a program that asks for it by address hints;
+ * arm64 has 48 bits.)
+ */
+#if defined(__x86_64__)
+#define CT_USER_END ((1ULL << 47) - CT_PAGE_SIZE)
+#else
+#define CT_USER_END (1ULL << 48)
+#endif
 
 /* Categories of PAGEMAP_SCAN (Linux 6.7). */
 enum {
@@ -53,9 +74,14 @@ struct ct_scan_run {
 };
 
 /*
- * Lists the anonymous pages (present or swapped, not file, not the zero page)
- * of [start, end) as runs with CT_SCAN_PRESENT/SWAPPED/HUGE set: one system
- * call where vec is large enough, else go on at *ret_next until it is >= end.
+ * Lists the anonymous pages (present or swapped; not file, not the zero page,
+ * not a guard marker) of [start, end) as runs with CT_SCAN_PRESENT/SWAPPED/HUGE
+ * set: one system call where vec is large enough, else go on at *ret_next until
+ * it is >= end.  end may lie past CT_USER_END: nothing is there.
+ *
+ * A SWAPPED page may be no page: a poison marker, a uffd-wp marker (only where
+ * somebody's userfaultfd protects what was dropped), and before Linux 6.15 a
+ * guard marker.  ct_pm_is_marker() of its page map entry tells, for root.
  * Returns the number of runs, or -errno (-ENOTSUP: the kernel has no
  * PAGEMAP_SCAN, see ct_kcaps.pagemap_scan).
  */

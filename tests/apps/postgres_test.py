@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+PostgreSQL under `record --user`, three hundred short backends by pgbench: every
+backend is there, forked from one place, and its private memory is what the
+kernel says.
+"""
+
+import collections
+import glob
+import os
+import pwd
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import harness
+
+USER = "postgres"
+NR_CLIENTS, NR_EACH = 4, 75
+NR_BACKENDS = NR_CLIENTS * NR_EACH
+
+
+def bin_dir():
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))
+    if not found:
+        harness.skip("PostgreSQL is not installed: scripts/setup")
+    return os.path.dirname(found[-1])
+
+
+def as_user(*command):
+    return ["/usr/bin/setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", *command]
+
+
+def run(*command):
+    done = subprocess.run(as_user(*command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=120, check=False, cwd="/")
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stdout.decode()}")
+    return done.stdout.decode()
+
+
+class Session:
+    """One backend that stays: psql, spoken to through pipes."""
+
+    def __init__(self, where):
+        self.psql = subprocess.Popen(
+            as_user("/usr/bin/psql", "-X", "-q", "-A", "-t", "-h", where, "postgres"), cwd="/",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = int(self.ask("select pg_backend_pid()"))
+
+    def ask(self, query):
+        self.psql.stdin.write(query + ";\n")
+        self.psql.stdin.flush()
+        return self.psql.stdout.readline().strip()
+
+    def close(self):
+        self.psql.stdin.close()
+        self.psql.wait(10)
+
+
+def start(bins, where):
+    data = os.path.join(where, "data")
+    run(os.path.join(bins, "initdb"), "-D", data, "-A", "trust", "--no-sync")
+    command = [os.path.join(bins, "postgres"), "-D", data, "-k", where, "-c",
+               "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off"]
+    recording = harness.Recording(os.path.join(where, "postgres.cowtrace"), command,
+                                  options=["--user", USER])
+
+    def ready():
+        if recording.process.poll() is not None:
+            raise RuntimeError(f"postgres did not start: {recording.err()}{recording.out()}")
+        return subprocess.run(["/usr/bin/pg_isready", "-q", "-h", where], check=False,
+                              timeout=10).returncode == 0
+
+    harness.wait_until(ready, 30, "postgres")
+    postmaster = int(harness.read_file(os.path.join(data, "postmaster.pid")).split()[0])
+    return recording, postmaster
+
+
+def check_backends(tap, rep, postmaster):
+    forks = [f for f in rep["forks"] if f["parent_pid"] == postmaster]
+    sites = collections.Counter(f["site"] for f in forks)
+    tap.ok(len(forks) >= NR_BACKENDS, f"{len(forks)} forks of the postmaster")
+    site, nr = sites.most_common(1)[0]
+    tap.ok(nr >= NR_BACKENDS, "the backends have one fork site", [str(sites)])
+    tap.ok("BackendStartup" in (site or "") or "fork_process" in (site or ""),
+           "and it is Postgres's own", [str(site)])
+    unknown = sum((f["child"]["copied"] is None) for f in forks)
+    tap.ok(not unknown, "every backend was read at its end",
+           [f"{unknown} were not", *[str(f) for f in forks if f["child"]["copied"] is None][:3]])
+
+
+def check_witness(tap, rep, session, dirty):
+    """The backend that was asked while it was idle."""
+    forks = [f for f in rep["forks"] if f["child_pid"] == session.pid]
+    if not tap.ok(len(forks) == 1, "the idle backend is in the report"):
+        return
+    child = forks[0]["child"]
+    own = harness.PAGE * (child["copied"] + child["new"])
+    tap.note(f"idle backend: census {harness.pages_text(own)}, "
+             f"Private_Dirty {harness.pages_text(dirty)}")
+    tap.ok(harness.close_enough(own, dirty), "its own memory equals Private_Dirty", [str(child)])
+
+
+def check_reconcile(tap, rep):
+    """The report's own account: the census against the kernel's word, at each end."""
+    by_fork = {f["id"]: f for f in rep["forks"]}
+    off = []
+    for row in rep["reconcile"]:
+        fork = by_fork.get(row["fork_id"])
+        if not fork or fork["child_pid"] != row["pid"] or row["private_dirty_bytes"] is None:
+            continue
+        own = harness.PAGE * (fork["child"]["copied"] + fork["child"]["new"])
+        if not harness.close_enough(own, row["private_dirty_bytes"]) and not row["why"]:
+            off.append(f"pid {row['pid']}: census {own}, kernel {row['private_dirty_bytes']}")
+    tap.ok(not off, "every process reconciles, or says why not", off)
+
+
+def main():
+    bins = bin_dir()
+    if os.geteuid() != 0:
+        harness.skip("needs root, to become the user postgres")
+    pwd.getpwnam(USER)
+    tap = harness.Tap()
+    with harness.folder() as where, harness.settled_pages():
+        recording, postmaster = start(bins, where)
+        run(os.path.join(bins, "pgbench"), "-h", where, "-i", "-q", "-s", "1", "postgres")
+        out = run(os.path.join(bins, "pgbench"), "-h", where, "-n", "-S", "-C", "-c",
+                  str(NR_CLIENTS), "-t", str(NR_EACH), "postgres")
+        tap.ok(f"{NR_BACKENDS}/{NR_BACKENDS}" in out, "pgbench did all its transactions", [out])
+        session = Session(where)
+        session.ask("select sum(hashtext(i::text)) from generate_series(1, 100000) i")
+        dirty = harness.private_dirty(session.pid)
+        session.close()
+        uid = os.stat(f"/proc/{postmaster}").st_uid
+        tap.ok(uid == pwd.getpwnam(USER).pw_uid, "postgres ran as its own user", [str(uid)])
+        harness.kill(postmaster, 2)
+        tap.ok(recording.wait() == 0, "postgres ended well under record",
+               recording.err().splitlines())
+        rep = harness.report(recording.trace)
+        tap.ok(rep["complete"], "the trace is complete", [rep["why_incomplete"]])
+        check_backends(tap, rep, postmaster)
+        check_witness(tap, rep, session, dirty)
+        check_reconcile(tap, rep)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

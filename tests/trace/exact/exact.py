@@ -1,0 +1,168 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+The census against forkload's own truth, fork by fork, side by side, region by
+region: equal, not close.
+
+usage: exact.py root RUNS FORKLOAD-OPTION...    page frames: every count equal
+       exact.py user RUNS FORKLOAD-OPTION...    an ordinary user: bounds that hold
+"""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+import harness
+
+NOBODY = 65534
+COUNTS = ("shared", "copied", "dropped", "new")
+# What lies outside forkload's regions: libc's data, the stack's end, TLS.
+OTHER_PAGES = 96
+
+
+def overlap(row, region):
+    return row["start"] < region["end"] and region["start"] < row["end"]
+
+
+def rows_of(fork, regions, truth):
+    """The report's rows for one of forkload's regions, on one side."""
+    found = []
+    for row in fork["regions"]:
+        region = regions[row["region"]]
+        if row["side"] == truth["side"] and region["name"] == truth["region"] and \
+                overlap(truth, region):
+            found.append((row, region))
+    return found
+
+
+def check_region(fork, regions, truth, kinds):
+    rows = rows_of(fork, regions, truth)
+    where = f"fork {fork['id']} {truth['side']} {truth['region']}"
+    if not rows and truth["shared"]:
+        yield f"{where}: not in the report"
+    for count in COUNTS:
+        got = sum(row[count] or 0 for row, _ in rows)
+        # A parent's new pages are no consequence of its fork: not every row has them.
+        if count == "new" and truth["side"] == "parent":
+            continue
+        if got != truth[count]:
+            yield f"{where}: {count} {got}, and it is {truth[count]}"
+    for row, region in rows:
+        if row.get("unknown"):
+            yield f"{where}: {row['unknown']} unknown"
+        if region["kind"] != kinds[truth["region"]]:
+            yield f"{where}: kind {region['kind']}, and it is {kinds[truth['region']]}"
+        if not region["tagged"]:
+            yield f"{where}: not tagged"
+
+
+def check_sums(fork):
+    """A fork's totals are the sums of its regions."""
+    for side in ("parent", "child"):
+        total = fork[side]
+        for count in ("copied", "dropped", "new"):
+            if count not in total or total[count] is None:
+                continue
+            rows = [r[count] or 0 for r in fork["regions"] if r["side"] == side]
+            if sum(rows) != total[count]:
+                yield f"fork {fork['id']} {side}: {count} {total[count]}, " \
+                      f"its regions {sum(rows)}"
+        shared = sum(r["shared"] for r in fork["regions"] if r["side"] == side)
+        if shared != fork["pages_shared"]:
+            yield f"fork {fork['id']} {side}: {fork['pages_shared']} pages shared, " \
+                  f"its regions {shared}"
+
+
+def match_forks(truth, rep):
+    by_pids = {(f["parent_pid"], f["child_pid"]): f for f in rep["forks"]}
+    for t in truth["forks"]:
+        yield t, by_pids.get((t["parent_pid"], t["child_pid"]))
+
+
+def exact(truth, rep):
+    """Every way in which the report differs from the truth."""
+    regions = {r["id"]: r for r in rep["regions"]}
+    kinds = {r["name"]: r["kind"] for r in truth["regions"]}
+    if len(rep["forks"]) != len(truth["forks"]):
+        yield f"{len(rep['forks'])} forks, and there were {len(truth['forks'])}"
+    for t, fork in match_forks(truth, rep):
+        if fork is None:
+            yield f"fork {t['id']} (pid {t['parent_pid']} to {t['child_pid']}): not there"
+            continue
+        for row in t["regions"]:
+            yield from check_region(fork, regions, row, kinds)
+        huge = sum(r["huge"] for r in t["regions"] if r["side"] == "parent")
+        if fork["huge_pages_shared"] != huge:
+            yield f"fork {fork['id']}: {fork['huge_pages_shared']} huge pages shared, " \
+                  f"and it is {huge}"
+        yield from check_killed(t, fork)
+        yield from check_sums(fork)
+
+
+def check_killed(t, fork):
+    killed = t["child_ends"] == "killed"
+    if killed != (fork["child"]["copied"] is None):
+        yield f"fork {fork['id']}: child ended by {t['child_ends']}, copied is " \
+              f"{fork['child']['copied']}"
+
+
+def bounds(truth, rep, pair):
+    for t, fork in match_forks(truth, rep):
+        if fork is None:
+            yield f"fork {t['id']}: not there"
+            continue
+        copied = sum(r["copied"] for r in t["regions"])
+        low, high = fork["copied_total"]["min"], fork["copied_total"]["max"]
+        where = f"fork {fork['id']}: copied {low} to {high}"
+        if t["child_ends"] == "killed":
+            continue
+        if low > copied + OTHER_PAGES:
+            yield f"{where}, and it is {copied}: the lower bound is too high"
+        if high < copied:
+            yield f"{where}, and it is {copied}: the upper bound is too low"
+        if pair and low != high:
+            yield f"{where}: two processes shared, the bounds must meet"
+
+
+def run_once(mode, options, where, nr):
+    trace = os.path.join(where, f"{nr}.cowtrace")
+    prefix = []
+    if mode == "user" and os.geteuid() == 0:
+        prefix = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    run = harness.record(trace, [harness.program("FORKLOAD"), *options], prefix=prefix,
+                         options=["--quiet"])
+    if run.status:
+        return [f"status {run.status}", *run.err().splitlines()]
+    truth = json.loads(run.out())
+    if not truth["ok"]:
+        return ["forkload contradicts itself, nothing was compared"]
+    if truth["pfn"] != (mode == "root"):
+        return [f"forkload sees page frames: {truth['pfn']}"]
+    rep = harness.report(trace)
+    wrong = [] if rep["complete"] else [f"incomplete: {rep['why_incomplete']}"]
+    if mode == "root":
+        wrong += exact(truth, rep)
+    else:
+        wrong += bounds(truth, rep, "--pair" in options)
+    if wrong and truth["moved_pages"]:
+        wrong.append(f"(meanwhile the kernel moved {truth['moved_pages']} pages)")
+    if wrong and os.environ.get("KEEP"):
+        os.system(f"cp {trace}* {os.environ['KEEP']}/")
+    return wrong
+
+
+def main():
+    mode, runs, options = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    tap = harness.Tap()
+    if mode == "root" and os.geteuid() != 0:
+        harness.skip("page frames are for root only")
+    with harness.folder() as where, harness.settled_pages():
+        for nr in range(runs):
+            wrong = run_once(mode, ["--tag", *options], where, nr)
+            tap.ok(not wrong, f"{mode} {' '.join(options)} run {nr + 1}", wrong)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""forkload, untraced: what it knows by construction is what its page frames say."""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+import harness
+
+MODES = (["--threads", "1"], ["--threads", "8"], ["--huge"], ["--huge", "--threads", "8", "--kill"],
+         ["--pair", "--threads", "2"])
+
+
+def disagreements(truth):
+    if truth["bad_births"]:
+        yield f"{truth['bad_births']} pages were not the parent's at a child's birth"
+    for fork in truth["forks"]:
+        for row in fork["regions"]:
+            unsure = row["copied"] - row["expected_copied"]
+            if unsure < 0 or (unsure and row["region"] != "thp"):
+                yield f"fork {fork['id']} {row['side']} {row['region']}: copied {row['copied']}, " \
+                      f"expected {row['expected_copied']}"
+    if not truth["ok"]:
+        yield "it says so itself"
+
+
+def main():
+    tap = harness.Tap()
+    with harness.settled_pages():
+        for options in MODES:
+            done = subprocess.run([harness.program("FORKLOAD"), *options], stdout=subprocess.PIPE,
+                                  timeout=60, check=False)
+            truth = json.loads(done.stdout)
+            wrong = list(disagreements(truth))
+            copied = sum(r["copied"] for f in truth["forks"] for r in f["regions"])
+            tap.ok(done.returncode == 0 and not wrong and copied > 300,
+                   f"forkload {' '.join(options)}: {copied} copies", wrong)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

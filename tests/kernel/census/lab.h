@@ -34,7 +34,11 @@
 #define check(cond, ...) lab_check((cond), __FILE__, __LINE__, __VA_ARGS__)
 __attribute__((format(printf, 4, 5))) void lab_check(bool ok, const char *file, int line,
 						     const char *fmt, ...);
-/* The program's exit status. */
+/*
+ * The program's exit status.  When checks failed while the system moved pages
+ * (another process's huge page makes the kernel compact memory), the program is
+ * run again, some times at most: what the kernel really does fails every time.
+ */
 int lab_result(void);
 
 /* Neither returns. */

@@ -20,14 +20,6 @@ static bool swap(_Atomic u32 *word, u32 from, u32 to)
 						       memory_order_acquire);
 }
 
-static bool recorder_alive(struct ct_segment *seg, u64 now_ns)
-{
-	/* The recorder's clock reading may be newer than ours: compare signed. */
-	return atomic_load_explicit(&seg->state, memory_order_acquire) == CT_SEG_ON &&
-	       (s64)(now_ns - atomic_load_explicit(&seg->heartbeat_ns, memory_order_relaxed)) <
-		       (s64)CT_ASK_STALE_NS;
-}
-
 static void mark(struct ct_segment *seg, u32 idx)
 {
 	atomic_fetch_or_explicit(&seg->asking[idx / 64], 1ULL << (idx % 64), memory_order_release);
@@ -65,7 +57,7 @@ static int wait_while(struct ct_segment *seg, struct ct_slot *slot, u32 kind)
 
 		if (ask != kind && ask != CT_ASK_SERVING)
 			return 0;
-		if (!recorder_alive(seg, now))
+		if (!ct_recorder_alive(seg, now))
 			return -ENOTCONN;
 		if (now >= until)
 			return -ETIMEDOUT;
@@ -82,7 +74,7 @@ int ct_ask(struct ct_segment *seg, u32 idx, u32 kind)
 
 	/* A quiet process asks no clock: it may be a system call on this machine. */
 	if (atomic_load_explicit(&seg->state, memory_order_acquire) != CT_SEG_ON ||
-	    (!quiet && !recorder_alive(seg, ct_now_ns())))
+	    (!quiet && !ct_recorder_alive(seg, ct_now_ns())))
 		return -ENOTCONN;
 	if (!swap(&slot->ask, CT_ASK_NONE, kind) && !swap(&slot->ask, CT_ASK_DONE, kind))
 		return -EBUSY;

@@ -75,6 +75,15 @@ u32 ct_ask_take(struct ct_segment *seg, u32 idx);
 /* Recorder.  Ends what was taken.  False: the asker has not waited for it. */
 bool ct_ask_done(struct ct_segment *seg, u32 idx);
 
+/* The segment is on, and the heartbeat is not stale.  now_ns: CLOCK_MONOTONIC. */
+static inline bool ct_recorder_alive(struct ct_segment *seg, u64 now_ns)
+{
+	/* The heartbeat may be newer than our clock reading: compare as signed. */
+	return atomic_load_explicit(&seg->state, memory_order_acquire) == CT_SEG_ON &&
+	       (s64)(now_ns - atomic_load_explicit(&seg->heartbeat_ns, memory_order_relaxed)) <
+		       (s64)CT_ASK_STALE_NS;
+}
+
 /* Traced side.  Wakes the recorder where it sleeps; else one atomic add. */
 void ct_bell_ring(struct ct_segment *seg);
 

@@ -23,6 +23,7 @@
 #define CT_SEG_SLOTS 4096u /* traced processes alive at once */
 #define CT_SEG_EVENTS 32768u /* ring records; a power of two */
 #define CT_SEG_PIDS 16384u /* pid hash; a power of two, > 2 * slots */
+#define CT_SEG_MEMFD_NAME "cowtrace-segment"
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */
 #define CT_TAG_NAME 64u
 
@@ -136,7 +137,8 @@ enum {
 	CT_EV_TAG, /* addr,len; name */
 	CT_EV_UNTAG, /* addr,len */
 	CT_EV_PHASE, /* arg=phase id; name */
-	CT_EV_FORK, /* parent, clone returned: arg=child slot; arg2=result; arg3=ns of the clone */
+	CT_EV_FORK, /* parent, clone returned: arg=child slot; arg2=pid, -errno, or 0 where
+		     only the child knows (daemon); arg3=ns of the clone */
 	CT_EV_EXEC_FAIL, /* the exec that was asked for returned; arg=errno */
 	CT_EV_SPAWN, /* vfork or posix_spawn: arg=1 vfork, 2 posix_spawn */
 	CT_EV_MODULES, /* dlopen or dlclose changed the set of modules */
@@ -148,6 +150,7 @@ enum {
 enum {
 	CT_LOSS_NO_SLOT = 1, /* more than CT_SEG_SLOTS processes: a child went untraced */
 	CT_LOSS_PIDNS, /* a child in another pid namespace went untraced */
+	CT_LOSS_UNMAPPED, /* the program unmapped or protected the segment: untraced from here */
 };
 
 /*

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Forks: claiming, birth, and what the parent says afterwards.
+ *
+ * What passes from parent to child over a fork() lies in a thread variable,
+ * since libc's handlers have no argument.  It is a small stack: a signal handler
+ * may fork while this thread stands between prepare and clone.
+ *
+ * Two processes can come out of one prepared fork: a signal handler forks in
+ * the middle of it, and its child returns into the fork and goes on.  Then the
+ * slot belongs to the first one's child, and the other claims its own at birth.
+ *
+ * Invariant: a slot goes from CLAIMED to LIVE by one process only (a swap), and
+ * only if it still has the generation it was claimed with.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/futex.h"
+#include "channel/ask.h"
+#include "channel/slot.h"
+#include "traced/forkhook.h"
+#include "traced/guard.h"
+#include "traced/self.h"
+#include "traced/shim.h"
+#include "traced/stack.h"
+
+enum {
+	FORK_NONE = 0,
+	FORK_WRAPPED,  /* begun by the fork() wrapper; the handlers have not run */
+	FORK_STAMPED,  /* the same; prepare has run */
+	FORK_INTERNAL, /* begun by the handlers themselves */
+};
+
+#define DEPTH_MAX 4u
+
+/*
+ * Initial-exec: no allocation at first use.  It lies in the page of the thread
+ * control block, which a fork writes to in any case.
+ */
+static __thread __attribute__((tls_model("initial-exec"))) struct {
+	u32 depth;
+	struct ct_fork at[DEPTH_MAX];
+} pending;
+
+/* The place on top; where it is full, a handler has left by longjmp: begin anew. */
+static u32 push(void)
+{
+	u32 at = pending.depth < DEPTH_MAX ? pending.depth : 0;
+
+	pending.at[at].state = FORK_NONE;
+	/* A signal handler that forks from here on pushes above. */
+	atomic_signal_fence(memory_order_seq_cst);
+	pending.depth = at + 1;
+	atomic_signal_fence(memory_order_seq_cst);
+	return at;
+}
+
+static struct ct_fork *top(void)
+{
+	return pending.depth && pending.depth <= DEPTH_MAX ? &pending.at[pending.depth - 1] : NULL;
+}
+
+static void pop_to(u32 at)
+{
+	pending.at[at].state = FORK_NONE;
+	atomic_signal_fence(memory_order_seq_cst);
+	pending.depth = at;
+}
+
+static void report_loss(const struct ct_self *self, u64 why)
+{
+	struct ct_event ev = { .type = CT_EV_LOSS, .arg = why };
+
+	ct_event_now(self, &ev, CT_SITE_NONE);
+}
+
+void ct_fork_begin(struct ct_fork *fork, u32 how)
+{
+	struct ct_self self;
+	struct ct_slot *slot;
+	u64 t0;
+	int idx;
+
+	fork->slot = -1;
+	if (!ct_self_get(&self))
+		return;
+	t0 = ct_now_ns();
+	/* A dead recorder frees no slots: leave them. */
+	if (!ct_self_recorded(&self, t0))
+		return;
+	idx = ct_slot_claim(self.seg, how, self.slot);
+	if (idx < 0) {
+		report_loss(&self, CT_LOSS_NO_SLOT);
+		return;
+	}
+	slot = &self.seg->slots[idx];
+	slot->phase =
+		atomic_load_explicit(&self.seg->slots[self.slot].phase_now, memory_order_relaxed);
+	atomic_store_explicit(&slot->phase_now, slot->phase, memory_order_relaxed);
+	slot->nr_pcs = ct_stack_capture(slot->pcs, CT_SITE_PCS);
+	slot->tid = self.tid;
+	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_begun, 1, memory_order_relaxed);
+	fork->parent = self.slot;
+	fork->generation = slot->generation;
+	slot->prepare_ns = (u32)(ct_now_ns() - t0);
+	fork->slot = idx;
+}
+
+void ct_fork_stamp(struct ct_fork *fork)
+{
+	if (fork->slot >= 0)
+		ct_shim->seg->slots[fork->slot].clone_ns = ct_now_ns();
+}
+
+/*
+ * The slot that this child takes.  Its own parent is the one that prepared the
+ * fork, or that one's child out of a signal handler (see above): then a slot of
+ * its own, with what is known.
+ */
+static int slot_for_birth(struct ct_segment *seg, const struct ct_fork *fork)
+{
+	int real = ct_slot_of_pid(seg, (s32)ct_sys0(SYS_getppid));
+	struct ct_slot *from = &seg->slots[fork->slot];
+	struct ct_slot *slot;
+	int idx;
+
+	if (real < 0 || (u32)real == fork->parent || seg->slots[real].parent_slot != fork->parent)
+		return fork->slot;
+	idx = ct_slot_claim(seg, from->how, (u32)real);
+	if (idx < 0)
+		return idx;
+	slot = &seg->slots[idx];
+	slot->phase = from->phase;
+	atomic_store_explicit(&slot->phase_now, from->phase, memory_order_relaxed);
+	slot->nr_pcs = ct_min(from->nr_pcs, CT_SITE_PCS);
+	memcpy(slot->pcs, from->pcs, sizeof(slot->pcs));
+	slot->clone_ns = ct_now_ns();
+	return idx;
+}
+
+/* Goes untraced for good, it and its children: their pids mean something else. */
+static void leave_other_namespace(struct ct_segment *seg, const struct ct_fork *fork)
+{
+	struct ct_self parent = { .seg = seg, .slot = fork->parent };
+
+	report_loss(&parent, CT_LOSS_PIDNS);
+	ct_slot_unclaim(seg, (u32)fork->slot, fork->generation);
+	ct_guard_detach();
+}
+
+static bool become_live(struct ct_segment *seg, u32 idx, s32 pid)
+{
+	struct ct_slot *slot = &seg->slots[idx];
+	u32 state = CT_SLOT_CLAIMED;
+
+	slot->tid = (s32)ct_sys0(SYS_gettid);
+	slot->sp = (u64)__builtin_frame_address(0);
+	slot->tp = ct_thread_pointer();
+	slot->born_ns = ct_now_ns();
+	if (ct_slot_bind_pid(seg, idx, pid)) {
+		ct_slot_free(seg, idx);
+		return false;
+	}
+	if (atomic_compare_exchange_strong_explicit(&slot->state, &state, CT_SLOT_LIVE,
+						    memory_order_acq_rel, memory_order_relaxed))
+		return true;
+	ct_slot_unbind_pid(seg, idx);
+	return false;
+}
+
+/* A live slot of this pid that was born after the clone, and not a dead namesake's. */
+static bool born_already(struct ct_segment *seg, const struct ct_slot *slot, s32 pid)
+{
+	int idx = ct_slot_of_pid(seg, pid);
+
+	return idx >= 0 && seg->slots[idx].born_ns >= slot->clone_ns;
+}
+
+void ct_fork_born(const struct ct_fork *fork)
+{
+	struct ct_segment *seg;
+	struct ct_slot *slot;
+	s32 pid;
+	int idx;
+
+	if (fork->slot < 0 || !ct_shim || !ct_shim->seg)
+		return;
+	seg = ct_shim->seg;
+	slot = &seg->slots[fork->slot];
+	pid = (s32)ct_sys0(SYS_getpid);
+	if (born_already(seg, slot, pid))
+		return;
+	if (pid == 1 &&
+	    atomic_load_explicit(&seg->slots[fork->parent].pid, memory_order_relaxed) != 1) {
+		leave_other_namespace(seg, fork);
+		return;
+	}
+	idx = slot_for_birth(seg, fork);
+	if (idx < 0)
+		return;
+	if (idx == fork->slot &&
+	    (slot->generation != fork->generation ||
+	     atomic_load_explicit(&slot->state, memory_order_acquire) != CT_SLOT_CLAIMED))
+		return;
+	if (become_live(seg, (u32)idx, pid))
+		ct_ask(seg, (u32)idx, CT_ASK_BIRTH);
+}
+
+static void parent_back(const struct ct_fork *fork)
+{
+	struct ct_slot *slot = &ct_shim->seg->slots[fork->slot];
+
+	if (!atomic_load_explicit(&slot->parent_ns, memory_order_relaxed))
+		atomic_store_explicit(&slot->parent_ns, ct_now_ns(), memory_order_release);
+}
+
+void ct_fork_done(struct ct_fork *fork, s32 ret)
+{
+	struct ct_event ev = { .type = CT_EV_FORK };
+	struct ct_slot *slot;
+	struct ct_self self;
+	u64 parent_ns;
+
+	if (fork->slot < 0 || !ct_shim || !ct_shim->seg)
+		return;
+	parent_back(fork);
+	/* Not the one that prepared it, but the child of a signal handler in it? */
+	if (!ct_self_get(&self) || self.slot != fork->parent)
+		return;
+	slot = &self.seg->slots[fork->slot];
+	parent_ns = atomic_load_explicit(&slot->parent_ns, memory_order_relaxed);
+	atomic_store_explicit(&slot->parent_ret, ret, memory_order_release);
+	ev.arg = (u64)fork->slot;
+	ev.arg2 = (u64)(s64)ret;
+	ev.arg3 = parent_ns - slot->clone_ns;
+	ev.t_ns = slot->clone_ns;
+	ev.dur_ns = (u32)ct_min(ev.arg3, (u64)UINT32_MAX);
+	if (ret < 0)
+		ct_slot_unclaim(self.seg, (u32)fork->slot, fork->generation);
+	ct_event_now(&self, &ev, CT_SITE_NONE);
+	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_done, 1, memory_order_release);
+	fork->slot = -1;
+}
+
+u32 ct_fork_enter(u32 how)
+{
+	u32 at = push();
+
+	ct_fork_begin(&pending.at[at], how);
+	atomic_signal_fence(memory_order_seq_cst);
+	pending.at[at].state = FORK_WRAPPED;
+	return at;
+}
+
+void ct_fork_leave(u32 handle, s32 ret)
+{
+	struct ct_fork *fork = &pending.at[handle];
+
+	if (ret == 0)
+		ct_fork_born(fork); /* where the handlers did not */
+	else
+		ct_fork_done(fork, ret);
+	pop_to(handle);
+}
+
+static void prepare(void)
+{
+	struct ct_fork *fork = top();
+	u32 at;
+
+	if (fork && fork->state == FORK_WRAPPED) {
+		fork->state = FORK_STAMPED;
+		ct_fork_stamp(fork);
+		return;
+	}
+	at = push();
+	fork = &pending.at[at];
+	ct_fork_begin(fork, CT_HOW_FORK);
+	/*
+	 * The parent's handler runs after a failed clone too, and nobody tells it.
+	 * errno does: libc's _Fork() sets it when it fails and only then.
+	 */
+	fork->saved_errno = errno;
+	errno = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	fork->state = FORK_INTERNAL;
+	ct_fork_stamp(fork);
+}
+
+static void in_parent(void)
+{
+	struct ct_fork *fork = top();
+	int err = errno;
+
+	if (!fork || fork->state == FORK_NONE)
+		return;
+	if (fork->state != FORK_INTERNAL) {
+		if (fork->slot >= 0)
+			parent_back(fork);
+		return;
+	}
+	/* 0 for a pid that only the child knows. */
+	ct_fork_done(fork, -err);
+	if (!err)
+		errno = fork->saved_errno;
+	pop_to(pending.depth - 1);
+}
+
+static void in_child(void)
+{
+	struct ct_fork *fork = top();
+
+	if (!fork || fork->state == FORK_NONE)
+		return;
+	ct_fork_born(fork);
+	if (fork->state == FORK_INTERNAL) {
+		errno = fork->saved_errno;
+		pop_to(pending.depth - 1);
+	}
+}
+
+void ct_forkhook_register(void)
+{
+	int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *) =
+		ct_next_find(CT_NEXT___register_atfork);
+
+	/* No DSO handle: they stay until the end. */
+	if (register_atfork)
+		register_atfork(prepare, in_parent, in_child, NULL);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one exchange over a socket: HELLO, and the segment's memfd comes back.
+ *
+ * Raw system calls only: this runs before libc's own constructor, and errno is
+ * the program's.  Every wait has the socket's time-out, and all of them
+ * together end with the deadline.
+ *
+ * Invariant: whatever happens, no descriptor and no mapping is left behind but
+ * the segment of a HELLO that succeeded.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "base/futex.h"
+#include "traced/attach.h"
+
+static void raw_close(int fd)
+{
+	if (fd >= 0)
+		ct_sys1(SYS_close, fd);
+}
+
+/* "ADDRESS:TOKEN" -> the socket's address, and the token into the hello. */
+static int parse_address(const char *address, struct sockaddr_un *sun, socklen_t *len,
+			 struct ct_hello *hello)
+{
+	const char *colon = strrchr(address, ':');
+	size_t name_len;
+
+	if (!colon || strlen(colon + 1) != CT_TOKEN_LEN)
+		return -EINVAL;
+	name_len = (size_t)(colon - address);
+	if (!name_len || name_len > sizeof(sun->sun_path) - 1)
+		return -EINVAL;
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	memcpy(sun->sun_path + 1, address, name_len);
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name_len);
+	memcpy(hello->token, colon + 1, CT_TOKEN_LEN);
+	return 0;
+}
+
+static int open_socket(const struct sockaddr_un *sun, socklen_t len)
+{
+	/* SO_SNDTIMEO also bounds connect() where the recorder's backlog is full. */
+	const struct timeval tv = { .tv_sec = CT_HELLO_TIMEOUT_MS / 1000,
+				    .tv_usec = CT_HELLO_TIMEOUT_MS % 1000 * 1000 };
+	int fd = (int)ct_sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	long ret;
+
+	if (fd < 0)
+		return fd;
+	ct_sys5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	ct_sys5(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	ret = ct_sys3(SYS_connect, fd, sun, len);
+	if (ret) {
+		raw_close(fd);
+		return (int)ret;
+	}
+	return fd;
+}
+
+/* Receives the welcome; *ret_fd is the descriptor beside it, or -1. */
+static int receive(int sock, struct ct_welcome *ret, int *ret_fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	const u64 until = ct_now_ns() + CT_HELLO_TIMEOUT_MS * CT_NSEC_PER_MSEC;
+	struct cmsghdr *cmsg;
+	long n;
+
+	do
+		n = ct_sys3(SYS_recvmsg, sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n == -EINTR && ct_now_ns() < until);
+	*ret_fd = -1;
+	if (n < 0)
+		return (int)n;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(int));
+	return n == sizeof(*ret) ? 0 : -EPROTO;
+}
+
+static int map_segment(int memfd, u64 size, struct ct_segment **ret)
+{
+	struct ct_segment *seg;
+	long at;
+
+	if (size < sizeof(*seg))
+		return -EPROTO;
+	at = ct_sys6(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	if (at < 0 && at > -4096)
+		return (int)at;
+	seg = (struct ct_segment *)at;
+	if (seg->magic != CT_SEG_MAGIC || seg->version != CT_SEG_VERSION || seg->size != size) {
+		ct_sys2(SYS_munmap, seg, size);
+		return -EPROTO;
+	}
+	*ret = seg;
+	return 0;
+}
+
+int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_segment **ret_seg,
+		 u32 *ret_slot)
+{
+	struct ct_welcome welcome;
+	struct sockaddr_un sun;
+	socklen_t len;
+	int sock, memfd = -1;
+	int ret = parse_address(address, &sun, &len, hello);
+
+	if (ret)
+		return ret;
+	sock = open_socket(&sun, len);
+	if (sock < 0)
+		return sock;
+	ret = (int)ct_sys6(SYS_sendto, sock, (long)hello, sizeof(*hello), MSG_NOSIGNAL, 0, 0);
+	if (ret >= 0)
+		ret = receive(sock, &welcome, &memfd);
+	raw_close(sock);
+	if (!ret)
+		ret = welcome.status;
+	if (!ret && (memfd < 0 || welcome.slot >= CT_SEG_SLOTS))
+		ret = -EPROTO;
+	if (!ret)
+		ret = map_segment(memfd, welcome.seg_size, ret_seg);
+	raw_close(memfd);
+	if (!ret)
+		*ret_slot = welcome.slot;
+	return ret;
+}

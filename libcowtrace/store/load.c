@@ -102,6 +102,11 @@ static void read_meta(struct row *r, void *to)
 	m->value = take_text(r);
 }
 
+static void read_arg(struct row *r, void *to)
+{
+	((struct ct_trace_arg *)to)->text = take_text(r);
+}
+
 static void read_process(struct row *r, void *to)
 {
 	struct ct_trace_process *p = to;
@@ -266,6 +271,9 @@ struct table {
 
 static const struct table tables[] = {
 	TABLE(metas, nr_metas, read_meta, "SELECT key,value FROM meta ORDER BY key"),
+	TABLE(args, nr_args, read_arg,
+	      "SELECT value FROM json_each((SELECT value FROM meta WHERE key='command'"
+	      " AND json_valid(value)))"),
 	TABLE(processes, nr_processes, read_process,
 	      "SELECT id,parent,pid,parent_pid,comm,exe,start_ns,end_ns,ended,wstatus"
 	      " FROM processes ORDER BY id"),

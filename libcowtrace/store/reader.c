@@ -67,6 +67,7 @@ void ct_trace_destroy(struct ct_trace *t)
 	if (!t)
 		return;
 	free(t->metas);
+	free(t->args);
 	free(t->processes);
 	free(t->modules);
 	free(t->frames);

@@ -18,6 +18,10 @@ struct ct_trace_meta {
 	const char *key, *value;
 };
 
+struct ct_trace_arg { /* of the command, in order */
+	const char *text;
+};
+
 struct ct_trace_process { /* by id */
 	u32 id, parent;
 	s32 pid, parent_pid;
@@ -104,6 +108,7 @@ struct ct_trace {
 	int writer_pid;		    /* of the process that has it open now; 0: nobody */
 
 	struct ct_trace_meta *metas;
+	struct ct_trace_arg *args;
 	struct ct_trace_process *processes;
 	struct ct_trace_module *modules;
 	struct ct_trace_frame *frames;
@@ -114,8 +119,8 @@ struct ct_trace {
 	struct ct_trace_bucket *timeline;
 	struct ct_trace_witness *witnesses;
 	struct ct_trace_note *notes;
-	size_t nr_metas, nr_processes, nr_modules, nr_frames, nr_forks, nr_sides, nr_regions,
-		nr_counts, nr_buckets, nr_witnesses, nr_notes;
+	size_t nr_metas, nr_args, nr_processes, nr_modules, nr_frames, nr_forks, nr_sides,
+		nr_regions, nr_counts, nr_buckets, nr_witnesses, nr_notes;
 
 	struct ct_trace_strings *strings; /* behind every const char * above */
 };

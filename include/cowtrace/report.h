@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Traces of cowtrace, read: libcowtrace-report.  What `cowtrace report` prints,
+ * as plain structs.
+ *
+ *	struct cowtrace_report *r;
+ *	char why[COWTRACE_REPORT_WHY_LEN];
+ *
+ *	if (cowtrace_report_open("redis.cowtrace", NULL, &r, why))
+ *		errx(1, "%s", why);
+ *	for (size_t i = 0; i < cowtrace_report_nr_forks(r); i++) {
+ *		const struct cowtrace_fork *f = cowtrace_report_fork(r, i);
+ *
+ *		printf("%d: %" PRIu64 " pages\n", f->child_pid, f->parent_side.copied);
+ *	}
+ *	cowtrace_report_close(r);
+ *
+ * Units: pages are 4 KiB whatever the kernel's page or folio size, and counts of
+ * pages unless their name says otherwise; times are ns since the recording
+ * began.  COWTRACE_UNKNOWN stands in any count or time that could not be taken.
+ *
+ * A page belongs to the newest fork, of those in which its process took part,
+ * that shared it.  A side is a process's role in one fork.
+ *
+ * Everything handed out belongs to the report, stays unchanged and lives until
+ * cowtrace_report_close().  A report may be read by many threads at once.
+ * Structs may grow at their end in a later version: use them through the
+ * pointers given, and do not copy arrays of them by sizeof.
+ *
+ * Nothing here may be called from a signal handler.
+ */
+#ifndef COWTRACE_REPORT_H
+#define COWTRACE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define COWTRACE_UNKNOWN UINT64_MAX
+#define COWTRACE_REPORT_WHY_LEN 512
+
+struct cowtrace_report;
+
+/* What to leave out.  Zeroed but for sz: nothing. */
+struct cowtrace_report_options {
+	size_t sz;	 /* sizeof(struct cowtrace_report_options) */
+	uint32_t fork;	 /* this fork only; 0: all */
+	int32_t process; /* forks in which this pid took part, its regions; 0: all */
+	/* Forks that were open at some time in [since_ns, until_ns), and their buckets. */
+	uint64_t since_ns;
+	uint64_t until_ns; /* 0: no end */
+	uint32_t top;	   /* the N forks and regions with most copies; 0: all, in order of id */
+	/* Do not look for functions and lines: module and offset are faster. */
+	bool no_symbols;
+};
+
+/*
+ * Reads the trace at path.  options may be NULL; *ret_report is closed by the
+ * caller.  Takes the trace as it is now, also while it is being recorded.
+ *
+ * 0, or with one sentence in why[COWTRACE_REPORT_WHY_LEN] (which may be NULL):
+ *   -ENOENT       there is no such file
+ *   -EACCES, -EPERM, -EISDIR, -EIO, ...  it cannot be read
+ *   -ENODATA      it is empty
+ *   -EMEDIUMTYPE  it is not a cowtrace trace
+ *   -EBADMSG      it is truncated or damaged
+ *   -EPROTO       it was written by a newer cowtrace
+ *   -ESRCH        it has no such fork or process as options ask for
+ *   -EINVAL       options->sz is of no known version
+ *   -ENOMEM
+ *
+ * Cost: about a second for a thousand forks with 100,000 regions, memory four
+ * times the file's size; symbols on top of that, once for each call site.
+ */
+int cowtrace_report_open(const char *path, const struct cowtrace_report_options *options,
+			 struct cowtrace_report **ret_report, char *why);
+
+/* NULL is fine. */
+void cowtrace_report_close(struct cowtrace_report *r);
+
+struct cowtrace_recording {
+	size_t nr_args;
+	const char *const *command; /* nr_args words, then NULL */
+	const char *engine;	    /* "" unknown, as the ones below */
+	const char *kernel;
+	const char *host;
+	bool complete;
+	const char *why_incomplete; /* "" when complete */
+	int writer_pid;		    /* of the process that has the trace open; 0: none */
+	uint64_t end_ns;	    /* of the last thing recorded */
+};
+const struct cowtrace_recording *cowtrace_report_recording(const struct cowtrace_report *r);
+
+struct cowtrace_process {
+	uint32_t id;	 /* a new image by exec has a new id */
+	uint32_t parent; /* its parent's id; 0: the command itself */
+	int32_t pid, parent_pid;
+	const char *comm, *exe;	   /* "" unknown */
+	uint64_t start_ns, end_ns; /* end_ns COWTRACE_UNKNOWN while alive */
+	const char *ended;	   /* "exit" "exec" "killed" "running" */
+	int32_t wstatus;	   /* as of wait(2); -1 unknown */
+	uint32_t depth;		   /* forks between the command and it */
+};
+size_t cowtrace_report_nr_processes(const struct cowtrace_report *r);
+const struct cowtrace_process *cowtrace_report_process(const struct cowtrace_report *r, size_t i);
+
+struct cowtrace_frame {
+	const char *function; /* or "module+0xoffset" */
+	const char *file;     /* source, NULL unknown */
+	int line;	      /* 0 unknown */
+	const char *module;   /* path, "" for code without a file */
+	uint64_t offset;      /* in the module's file; else the address */
+	bool inlined;
+};
+
+struct cowtrace_site {
+	uint32_t id;
+	/* "function (file.c:123)", of the first frame that is no allocator or libc wrapper */
+	const char *text;
+	uint32_t nr_frames;
+	const struct cowtrace_frame *frames; /* leaf first */
+};
+size_t cowtrace_report_nr_sites(const struct cowtrace_report *r);
+const struct cowtrace_site *cowtrace_report_site(const struct cowtrace_report *r, size_t i);
+/* NULL: no such site. */
+const struct cowtrace_site *cowtrace_report_site_of(const struct cowtrace_report *r, uint32_t id);
+
+struct cowtrace_side {
+	/* "open" "relative_gone" "exit" "exec" "next_fork" "recording_end" "killed" "timeout" */
+	const char *ended;
+	uint64_t t_ns;	     /* of the last reading */
+	uint64_t copied;     /* written, and the kernel made a copy */
+	uint64_t dropped;    /* unmapped or thrown away */
+	uint64_t fresh;	     /* pages that were not shared: touched since the fork */
+	uint64_t unknown;    /* changed for another cause: migration, swap, KSM, collapse */
+	uint64_t kept;	     /* never written, or written and reused in place */
+	uint64_t attributed; /* of the copied, with a call site */
+};
+
+struct cowtrace_fork {
+	uint32_t id;
+	uint32_t parent, child; /* process ids; child 0: it was never seen alive */
+	int32_t parent_pid, child_pid;
+	uint32_t depth;	       /* of the parent */
+	uint32_t site;	       /* 0 unknown */
+	const char *site_text; /* "" unknown */
+	const char *phase;     /* "" none */
+	const char *how;       /* "fork" "_Fork" "clone" */
+	uint64_t start_ns, end_ns;
+	uint64_t fork_ns; /* the clone alone */
+	uint64_t arm_ns;  /* in cowtrace's prepare handler */
+	uint64_t event_ns;
+	uint64_t hold_ns; /* how long the child was held at its birth */
+	uint64_t pages_shared;
+	uint64_t huge_pages_shared;	 /* of these, mapped by PMDs: 4 KiB pages too */
+	uint64_t swapped;		 /* of these, in swap */
+	uint64_t copied_min, copied_max; /* both sides; equal where page frames could be read */
+	bool late;			 /* the child ran before it was read to the end */
+	struct cowtrace_side parent_side, child_side;
+};
+size_t cowtrace_report_nr_forks(const struct cowtrace_report *r);
+const struct cowtrace_fork *cowtrace_report_fork(const struct cowtrace_report *r, size_t i);
+
+/* Forks from one call site, in processes of one name at one depth. */
+struct cowtrace_group {
+	const char *site_text; /* "" unknown */
+	const char *lineage;   /* "postgres > postgres": names from the command to the parent */
+	uint32_t depth;
+	uint32_t nr_forks;
+	uint32_t nr_unread; /* sides that could not be read: their counts are in no sum */
+	uint64_t pages_shared, huge_pages_shared;
+	uint64_t parent_copied, child_copied, parent_dropped, child_dropped, child_fresh, unknown;
+	uint32_t nr_timed; /* forks whose fork_ns is known */
+	uint64_t fork_ns_sum, fork_ns_max;
+	uint64_t max_copied; /* of one fork, both sides */
+	uint32_t max_fork;   /* its id */
+};
+/* Most copies first. */
+size_t cowtrace_report_nr_groups(const struct cowtrace_report *r);
+const struct cowtrace_group *cowtrace_report_group(const struct cowtrace_report *r, size_t i);
+/* All of them together: no site, no lineage.  `top` changes nothing here, nor in groups. */
+const struct cowtrace_group *cowtrace_report_total(const struct cowtrace_report *r);
+
+struct cowtrace_region {
+	uint32_t id, process;
+	int32_t pid;
+	const char *kind;    /* "heap" "stack" "anon" "bss" "arena" "shared" "file_private" ... */
+	uint64_t start, end; /* bytes */
+	const char *name;    /* tag, VMA name or path; "" none */
+	bool tagged;	     /* false: found in the maps */
+	uint32_t site;
+	const char *site_text;	 /* "" unknown */
+	const char *thp;	 /* "unset" "hugepage" "nohugepage" "disabled" */
+	const char *ksm;	 /* "unset" "mergeable" "unmergeable" "process" */
+	const char *fork_advice; /* "unset" "dontfork" "wipeonfork" */
+	uint64_t t_ns;
+	uint64_t shared; /* over all forks; COWTRACE_UNKNOWN when no side could be read */
+	uint64_t copied, dropped, fresh, unknown;
+};
+size_t cowtrace_report_nr_regions(const struct cowtrace_report *r);
+const struct cowtrace_region *cowtrace_report_region(const struct cowtrace_report *r, size_t i);
+/* How many there are, without `top`. */
+size_t cowtrace_report_all_regions(const struct cowtrace_report *r);
+
+/* One region in one fork, as one side sees it. */
+struct cowtrace_fork_region {
+	uint32_t fork, region;
+	const char *side; /* "parent" "child" */
+	uint64_t shared, huge, copied, dropped, fresh, unknown;
+};
+size_t cowtrace_report_nr_fork_regions(const struct cowtrace_report *r);
+/* In the order of forks. */
+const struct cowtrace_fork_region *cowtrace_report_fork_region(const struct cowtrace_report *r,
+							       size_t i);
+
+/* Copies in one second of one side of a fork. */
+struct cowtrace_bucket {
+	uint64_t t_ns; /* a whole second */
+	uint32_t fork;
+	const char *side;
+	uint64_t copied;
+};
+size_t cowtrace_report_nr_buckets(const struct cowtrace_report *r);
+const struct cowtrace_bucket *cowtrace_report_bucket(const struct cowtrace_report *r, size_t i);
+
+struct cowtrace_reason {
+	const char *reason; /* "no_engine" "killed" "recorder_late" ... */
+	uint64_t pages;
+};
+
+/* What the census counted, what has a call site, and what the kernel says. */
+struct cowtrace_reconcile {
+	int32_t pid;
+	uint32_t process, fork; /* fork 0: it shared with none */
+	const char *side;	/* "" with fork 0 */
+	uint64_t copied, attributed;
+	size_t nr_reasons; /* copied = attributed + sum of these */
+	struct cowtrace_reason unattributed[8];
+	double coverage; /* attributed / copied; 1 when nothing was copied, -1 unknown */
+	/*
+	 * The witness: the kernel's Private_Dirty (smaps_rollup) beside the pages
+	 * that nobody else maps by the census, both taken at witness_ns.
+	 */
+	uint64_t private_dirty_len, census_private_len; /* bytes */
+	uint64_t witness_ns;
+	const char *why; /* why the two may differ; "" when they should not */
+};
+size_t cowtrace_report_nr_reconcile(const struct cowtrace_report *r);
+const struct cowtrace_reconcile *cowtrace_report_reconcile(const struct cowtrace_report *r,
+							   size_t i);
+
+struct cowtrace_note {
+	uint64_t t_ns;
+	uint32_t process;     /* 0: about the recording */
+	int32_t pid;	      /* 0 then */
+	const char *severity; /* "info" "warning" "error" */
+	const char *code;     /* short and stable */
+	const char *text;
+};
+size_t cowtrace_report_nr_notes(const struct cowtrace_report *r);
+const struct cowtrace_note *cowtrace_report_note(const struct cowtrace_report *r, size_t i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

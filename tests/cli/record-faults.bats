@@ -1,0 +1,235 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# `cowtrace record` given what cannot work: one clear line, the documented exit
+# status (docs/exit-status.md), the command's work not lost, and nothing left
+# that looks whole.  COWTRACE, STATIC_PROGRAM and FORKER come from the build.
+
+bats_require_minimum_version 1.5.0
+
+setup()
+{
+	dir=$(mktemp -d)
+	chmod 777 "$dir"
+	trace=$dir/t.cowtrace
+}
+
+teardown()
+{
+	! mountpoint -q "$dir/full" || umount "$dir/full"
+	rm -rf "$dir"
+}
+
+record()
+{
+	run --separate-stderr "$COWTRACE" record -o "$trace" "$@"
+}
+
+# One line, of cowtrace, that holds every one of the words.
+one_line()
+{
+	[ "$(printf '%s\n' "$stderr" | wc -l)" = 1 ] || { echo "not one line: $stderr"; return 1; }
+	[[ "$stderr" == cowtrace* ]] || { echo "not of cowtrace: $stderr"; return 1; }
+	for word; do
+		[[ "$stderr" == *"$word"* ]] || { echo "no \"$word\" in: $stderr"; return 1; }
+	done
+}
+
+# Lines that are not the summary of a recording.
+warned()
+{
+	for word; do
+		[[ "$stderr" == *"$word"* ]] || { echo "no \"$word\" in: $stderr"; return 1; }
+	done
+}
+
+nothing_left()
+{
+	[ -z "$(find "$dir" -name '*cowtrace*')" ] || { ls -la "$dir"; return 1; }
+}
+
+status_is()
+{
+	[ "$status" = "$1" ] || { echo "status $status: $stderr"; return 1; }
+}
+
+@test "a command that is not there: 127" {
+	record -- "$dir/missing"
+	status_is 127
+	one_line missing
+	nothing_left
+}
+
+@test "a command that PATH does not have: 127" {
+	record -- no-such-command-of-cowtrace
+	status_is 127
+	one_line no-such-command-of-cowtrace
+	nothing_left
+}
+
+@test "a command that may not be executed: 126" {
+	echo 'echo hello' >"$dir/plain"
+	record -- "$dir/plain"
+	status_is 126
+	one_line plain
+	nothing_left
+}
+
+@test "a folder as the command: 126" {
+	record -- "$dir"
+	status_is 126
+	one_line "$dir"
+	nothing_left
+}
+
+@test "no command: usage, 2" {
+	record
+	status_is 2
+	nothing_left
+}
+
+@test "a user that is not there: 125" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	record --user no-such-user -- /bin/true
+	status_is 125
+	one_line no-such-user
+	nothing_left
+}
+
+@test "an output whose folder is missing: 124, the command does not start" {
+	trace=$dir/none/t.cowtrace
+	record -- touch "$dir/started"
+	status_is 124
+	one_line "$dir/none"
+	[ ! -e "$dir/started" ]
+}
+
+@test "an output that is a file of somebody else's: 124, left as it was" {
+	echo precious >"$trace"
+	record -- touch "$dir/started"
+	status_is 124
+	one_line "$trace"
+	[ "$(cat "$trace")" = precious ]
+	[ ! -e "$dir/started" ]
+}
+
+@test "an output that is a folder: 124" {
+	mkdir "$trace"
+	record -- touch "$dir/started"
+	status_is 124
+	one_line "$trace"
+	[ ! -e "$dir/started" ]
+}
+
+@test "a trace of an earlier run is replaced" {
+	record --quiet -- "$FORKER" 1
+	status_is 0
+	record --quiet -- "$FORKER" 2
+	status_is 0
+	[ "$("$COWTRACE" report --format json "$trace" | grep -o '"child_pid"' | wc -l)" = 2 ]
+}
+
+@test "a disk that is full from the start: 124, nothing left" {
+	[ "$(id -u)" = 0 ] || skip "needs root to mount a small file system"
+	mkdir "$dir/full"
+	mount -t tmpfs -o size=16k none "$dir/full" || skip "no mount is permitted here"
+	head -c 16384 /dev/zero >"$dir/full/ballast"
+	trace=$dir/full/t.cowtrace
+	record -- touch "$dir/started"
+	status_is 124
+	one_line "$trace"
+	[ ! -e "$dir/started" ]
+	[ "$(ls "$dir/full")" = ballast ]
+}
+
+@test "a disk that fills up: the command ends well, the trace says it is incomplete" {
+	[ "$(id -u)" = 0 ] || skip "needs root to mount a small file system"
+	mkdir "$dir/full"
+	mount -t tmpfs -o size=512k none "$dir/full" || skip "no mount is permitted here"
+	trace=$dir/full/t.cowtrace
+	record -- sh -c "'$FORKER' 3000 && touch '$dir/worked'"
+	[ -e "$dir/worked" ]
+	status_is 122
+	warned space
+	run --separate-stderr "$COWTRACE" report --format json "$trace"
+	if [ "$status" = 0 ]; then
+		[[ "$output" == *'"complete": false'* ]] || [[ "$output" == *'"complete":false'* ]]
+	else
+		# Not even the first batch fitted: then report says so.
+		[ "$status" -ge 3 ]
+	fi
+}
+
+@test "a static program: it runs, 123 and why" {
+	record -- "$STATIC_PROGRAM"
+	status_is 123
+	[ "$output" = "static was here" ]
+	warned static
+}
+
+@test "a setuid program: it runs, 123 and why" {
+	[ "$(id -u)" = 0 ] || skip "needs root to make one"
+	cp /bin/echo "$dir/setuid"
+	chown 65534 "$dir/setuid"
+	chmod 4755 "$dir/setuid"
+	record -- "$dir/setuid" hello
+	[ "$output" = hello ]
+	status_is 123
+	warned setuid
+}
+
+@test "a program that fails keeps its status, recorded or not" {
+	record -- sh -c 'exit 7'
+	status_is 7
+	record -- "$STATIC_PROGRAM" 9
+	status_is 9
+}
+
+@test "a program that is killed: 128 and the signal" {
+	record -- sh -c 'kill -9 $$'
+	status_is 137
+	record -- sh -c 'kill -TERM $$'
+	status_is 143
+}
+
+@test "standard input, output and error are the command's" {
+	run --separate-stderr sh -c "echo in | '$COWTRACE' record -q -o '$trace' -- \
+		sh -c 'cat; echo err >&2'"
+	status_is 0
+	[ "$output" = in ]
+	[ "$stderr" = err ]
+}
+
+@test "SIGTERM to cowtrace reaches the command" {
+	"$COWTRACE" record -q -o "$trace" -- sh -c \
+		"trap 'echo got >\"$dir/got\"; exit 3' TERM; : >'$dir/up'; while :; do sleep 0.05; done" &
+	pid=$!
+	for _ in $(seq 100); do
+		[ -e "$dir/up" ] && break
+		sleep 0.05
+	done
+	kill -TERM "$pid"
+	status=0
+	wait "$pid" || status=$?
+	[ "$status" = 3 ]
+	[ "$(cat "$dir/got")" = got ]
+}
+
+@test "without --quiet: one line of summary, and what to run next" {
+	record -- "$FORKER" 3
+	status_is 0
+	warned "3 forks" "cowtrace report" "$trace"
+}
+
+@test "with --quiet: nothing" {
+	record --quiet -- "$FORKER" 3
+	status_is 0
+	[ -z "$stderr" ]
+}
+
+@test "without -o: named after the command and the pid" {
+	cd "$dir"
+	run --separate-stderr "$COWTRACE" record -q -- "$FORKER" 1
+	status_is 0
+	ls "$dir"/cowtrace-"$(basename "$FORKER")"-[0-9]*.cowtrace
+}

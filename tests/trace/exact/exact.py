@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 
 NOBODY = 65534
-COUNTS = ("shared", "copied", "dropped", "new")
+COUNTS = ("shared", "huge", "copied", "dropped", "new")
 # What lies outside forkload's regions: libc's data, the stack's end, TLS.
 OTHER_PAGES = 96
 
@@ -39,13 +39,13 @@ def rows_of(fork, regions, truth):
 def check_region(fork, regions, truth, kinds):
     rows = rows_of(fork, regions, truth)
     where = f"fork {fork['id']} {truth['side']} {truth['region']}"
-    if not rows and truth["shared"]:
+    # A region to which nothing happened has no row.
+    if not rows and not any(truth[count] for count in ("copied", "dropped", "new")):
+        return
+    if not rows:
         yield f"{where}: not in the report"
     for count in COUNTS:
         got = sum(row[count] or 0 for row, _ in rows)
-        # A parent's new pages are no consequence of its fork: not every row has them.
-        if count == "new" and truth["side"] == "parent":
-            continue
         if got != truth[count]:
             yield f"{where}: {count} {got}, and it is {truth[count]}"
     for row, region in rows:
@@ -69,7 +69,7 @@ def check_sums(fork):
                 yield f"fork {fork['id']} {side}: {count} {total[count]}, " \
                       f"its regions {sum(rows)}"
         shared = sum(r["shared"] for r in fork["regions"] if r["side"] == side)
-        if shared != fork["pages_shared"]:
+        if shared > fork["pages_shared"]:
             yield f"fork {fork['id']} {side}: {fork['pages_shared']} pages shared, " \
                   f"its regions {shared}"
 

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* sys/pagemap, sys/kpage, sys/kcaps against memory whose state the test knows. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "sys/kcaps.h"
+#include "sys/kpage.h"
+#include "sys/pagemap.h"
+#include "sys/uapi.h"
+
+#define NR 3000
+
+static struct ct_kcaps caps;
+static int self = -1;
+
+static char *map(size_t nr_pages)
+{
+	char *p = mmap(NULL, nr_pages * CT_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	madvise(p, nr_pages * CT_PAGE_SIZE, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static void reads_what_is_there(void **state)
+{
+	char *p = map(NR);
+	u64 *e = calloc(NR, sizeof(*e));
+
+	for (size_t i = 0; i < NR; i += 2)
+		p[i * CT_PAGE_SIZE] = 1;
+	assert_int_equal(ct_pagemap_read(self, ct_page_of((uintptr_t)p), NR, e), NR);
+	for (size_t i = 0; i < NR; i++) {
+		assert_int_equal(!!(e[i] & CT_PM_PRESENT), i % 2 == 0);
+		assert_false(e[i] & (CT_PM_SWAPPED | CT_PM_FILE));
+		if (caps.pfns)
+			assert_int_equal(!!(e[i] & CT_PM_PFN_MASK), i % 2 == 0);
+	}
+	assert_int_equal(ct_pagemap_read(self, 0, 0, e), 0);
+	free(e);
+	munmap(p, NR * CT_PAGE_SIZE);
+}
+
+static void short_at_the_end(void **state)
+{
+	u64 e[16];
+	ssize_t n = ct_pagemap_read(self, ct_page_of(CT_USER_END) - 4, 16, e);
+
+	/* 6.18 x86-64 counts the unusable last page of the half too. */
+	assert_true(n == 4 || n == 5 || n == 16);
+	assert_int_equal(ct_pagemap_read(self, 1ULL << 50, 16, e), 0);
+}
+
+static void scan_by_any_room(void **state)
+{
+	static const size_t rooms[] = { 1, 2, 3, 511, 512, 513, 1000, 4096 };
+	char *p = map(NR);
+	u64 start = (uintptr_t)p, end = start + NR * CT_PAGE_SIZE;
+	struct ct_scan_run *runs = calloc(4096, sizeof(*runs));
+
+	if (!caps.pagemap_scan)
+		skip();
+	for (size_t i = 0; i < NR; i += 2)
+		p[i * CT_PAGE_SIZE] = 1;
+	for (size_t k = 0; k < ct_array_size(rooms); k++) {
+		u64 at = start, want = start;
+		size_t seen = 0;
+
+		while (at < end) {
+			ssize_t n = ct_pagemap_scan_anon(self, at, end, runs, rooms[k], &at);
+
+			assert_true(n >= 0);
+			for (ssize_t i = 0; i < n; i++, seen++) {
+				assert_int_equal(runs[i].start, want);
+				assert_int_equal(runs[i].end, want + CT_PAGE_SIZE);
+				assert_int_equal(runs[i].categories, CT_SCAN_PRESENT);
+				want += 2 * CT_PAGE_SIZE;
+			}
+		}
+		assert_int_equal(seen, NR / 2);
+	}
+	free(runs);
+	munmap(p, NR * CT_PAGE_SIZE);
+}
+
+static void scan_leaves_out(void **state)
+{
+	char *p = map(8);
+	struct ct_scan_run run[8];
+	u64 start = (uintptr_t)p, next;
+
+	if (!caps.pagemap_scan)
+		skip();
+	(void)*(volatile char *)p; /* the zero page */
+	p[CT_PAGE_SIZE] = 1;
+	p[2 * CT_PAGE_SIZE] = 1;
+	if (madvise(p + 5 * CT_PAGE_SIZE, CT_PAGE_SIZE, MADV_GUARD_INSTALL) == 0) {
+		u64 e;
+
+		assert_int_equal(ct_pagemap_read(self, ct_page_of(start) + 5, 1, &e), 1);
+		assert_true(e & CT_PM_SWAPPED);
+		assert_true(ct_pm_is_marker(e) || !caps.pfns);
+	}
+	assert_int_equal(ct_pagemap_scan_anon(self, start, start + 8 * CT_PAGE_SIZE, run, 8, &next),
+			 1);
+	assert_int_equal(run[0].start, start + CT_PAGE_SIZE);
+	assert_int_equal(run[0].end, start + 3 * CT_PAGE_SIZE);
+	assert_int_equal(next, start + 8 * CT_PAGE_SIZE);
+	munmap(p, 8 * CT_PAGE_SIZE);
+}
+
+static void scan_ends_well(void **state)
+{
+	struct ct_scan_run *runs = calloc(4096, sizeof(*runs));
+	u64 next = 0;
+	ssize_t n;
+
+	if (!caps.pagemap_scan)
+		skip();
+	n = ct_pagemap_scan_anon(self, 0, UINT64_MAX, runs, 4096, &next);
+	assert_true(n > 5 && n < 4096);
+	assert_true(next == UINT64_MAX);
+	for (ssize_t i = 1; i < n; i++)
+		assert_true(runs[i].start >= runs[i - 1].end);
+	assert_int_equal(ct_pagemap_scan_anon(self, CT_USER_END, UINT64_MAX, runs, 1, &next), 0);
+	assert_true(next == UINT64_MAX);
+	assert_int_equal(ct_pagemap_scan_anon(self, 0, 1, runs, 0, &next), -EINVAL);
+	free(runs);
+}
+
+static void scan_of_no_pagemap(void **state)
+{
+	ct_auto_fd int fd = open("/dev/null", O_RDONLY);
+	struct ct_scan_run run;
+	u64 next = 77;
+
+	assert_int_equal(ct_pagemap_scan_anon(fd, 0, CT_USER_END, &run, 1, &next), -ENOTSUP);
+	assert_int_equal(ct_pagemap_scan_anon(-1, 0, CT_USER_END, &run, 1, &next), -EBADF);
+	assert_int_equal(next, 77);
+}
+
+static void processes_that_go(void **state)
+{
+	struct ct_scan_run run;
+	pid_t pid = unit_child();
+	int fd, none = -7;
+	u64 e, next;
+
+	assert_int_equal(ct_pagemap_open(pid, &fd), 0);
+	assert_int_equal(ct_pagemap_read(fd, 0, 1, &e), 1);
+	unit_make_zombie(pid);
+	assert_int_equal(ct_pagemap_read(fd, 0, 1, &e), 0);
+	assert_int_equal(ct_pagemap_scan_anon(fd, 0, CT_USER_END, &run, 1, &next),
+			 caps.pagemap_scan ? -ESRCH : -ENOTSUP);
+	assert_int_equal(ct_pagemap_open(pid, &none), -ESRCH);
+	unit_reap(pid);
+	assert_int_equal(ct_pagemap_open(pid, &none), -ESRCH);
+	assert_int_equal(none, -7);
+	close(fd);
+}
+
+static void kpage_of_a_known_page(void **state)
+{
+	struct ct_kpage k;
+	char *p = map(1);
+	u64 e, v;
+
+	if (ct_kpage_open(&k) < 0) {
+		assert_int_equal(k.flags_fd, -1);
+		assert_int_equal(ct_kpage_flags(&k, 1, 1, &v), -EACCES);
+		assert_false(caps.kpage);
+		skip();
+	}
+	*p = 1;
+	assert_int_equal(ct_pagemap_read(self, ct_page_of((uintptr_t)p), 1, &e), 1);
+	if (caps.pfns) {
+		assert_int_equal(ct_kpage_flags(&k, e & CT_PM_PFN_MASK, 1, &v), 1);
+		assert_true(v & CT_KPF_ANON);
+		assert_int_equal(!!(v & CT_KPF_ANON_EXCLUSIVE), caps.anon_exclusive);
+		assert_int_equal(ct_kpage_counts(&k, e & CT_PM_PFN_MASK, 1, &v), 1);
+		assert_int_equal(v, 1);
+		assert_int_equal(ct_kpage_flags(&k, caps.zero_pfn, 1, &v), 1);
+		assert_true(v & CT_KPF_ZERO_PAGE);
+	}
+	/* Past the last page of the machine. */
+	assert_int_equal(ct_kpage_flags(&k, 1ULL << 50, 1, &v), 0);
+	ct_kpage_close(&k);
+	ct_kpage_close(&k);
+	ct_kpage_close(NULL);
+	munmap(p, CT_PAGE_SIZE);
+}
+
+static void caps_are_the_same_twice(void **state)
+{
+	struct ct_kcaps again;
+
+	ct_kcaps_probe(&again);
+	assert_memory_equal(&again, &caps, sizeof(caps));
+	/* The probe's child is gone, and nobody was told. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static int setup(void **state)
+{
+	memset(&caps, 0, sizeof(caps));
+	ct_kcaps_probe(&caps);
+	return ct_pagemap_open(getpid(), &self);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_what_is_there),	   cmocka_unit_test(short_at_the_end),
+		cmocka_unit_test(scan_by_any_room),	   cmocka_unit_test(scan_leaves_out),
+		cmocka_unit_test(scan_ends_well),	   cmocka_unit_test(scan_of_no_pagemap),
+		cmocka_unit_test(processes_that_go),	   cmocka_unit_test(kpage_of_a_known_page),
+		cmocka_unit_test(caps_are_the_same_twice),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -307,19 +307,20 @@ static void adopt(struct ct_image_builder *b, const struct ct_image *img, u32 i)
 		b->img->huge_pages += img->chunks[i]->pages;
 }
 
-static void adopt_patched(struct ct_image_builder *b, const struct ct_image *img, u32 i,
+static void adopt_patched(struct ct_image_builder *b, const struct ct_chunk *c, u64 key,
 			  const struct ct_patch *patch, size_t nr)
 {
-	u64 first = img->keys[i] * CT_HUGE_PAGES;
-	ct_ent e[CT_HUGE_PAGES];
+	u64 first = key * CT_HUGE_PAGES;
+	ct_ent e[CT_HUGE_PAGES] = { 0 };
 	u32 k;
 
-	ct_chunk_expand(img->chunks[i], e);
+	if (c)
+		ct_chunk_expand(c, e);
 	for (; nr; nr--, patch++)
 		e[patch->page - first] = patch->ent;
 	for (k = 0; k < CT_HUGE_PAGES; k++)
 		if (e[k] != CT_ENT_NONE)
-			ct_image_add(b, first + k, e[k], img->chunks[i]->huge);
+			ct_image_add(b, first + k, e[k], c && c->huge);
 }
 
 int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr,
@@ -328,20 +329,24 @@ int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr
 	struct ct_image_builder b;
 	size_t at = 0, n;
 	int err;
-	u32 i;
+	u32 i = 0;
 
 	err = ct_image_begin(&b, NULL);
 	if (err)
 		goto out;
-	for (i = 0; i < img->nr; i++) {
-		while (at < nr && patch[at].page / CT_HUGE_PAGES < img->keys[i])
-			at++; /* a page the image does not have: nothing to patch */
-		for (n = 0; at + n < nr && patch[at + n].page / CT_HUGE_PAGES == img->keys[i];)
+	while (i < img->nr || at < nr) {
+		u64 key = at < nr ? patch[at].page / CT_HUGE_PAGES : UINT64_MAX;
+		const struct ct_chunk *c = NULL;
+
+		if (i < img->nr && img->keys[i] < key) {
+			adopt(&b, img, i++);
+			continue;
+		}
+		for (n = 0; at + n < nr && patch[at + n].page / CT_HUGE_PAGES == key;)
 			n++;
-		if (n)
-			adopt_patched(&b, img, i, patch + at, n);
-		else
-			adopt(&b, img, i);
+		if (i < img->nr && img->keys[i] == key)
+			c = img->chunks[i++];
+		adopt_patched(&b, c, key, patch + at, n);
 		at += n;
 	}
 	err = ct_image_finish(&b, ret_img);

@@ -107,7 +107,8 @@ void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge);
 int ct_image_finish(struct ct_image_builder *b, struct ct_image **ret_img);
 
 /*
- * A copy of img in which the given pages (ascending) have other entries.
+ * A copy of img in which the given pages (ascending) have other entries, NONE
+ * included.
  * Takes the caller's reference of img, also on failure.
  */
 struct ct_patch {

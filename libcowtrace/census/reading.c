@@ -38,7 +38,7 @@ static int reader_prepare(struct ct_reader *r)
 	if (!r->exclusive)
 		r->exclusive = malloc(CT_READER_EXCLUSIVE_MAX * sizeof(*r->exclusive));
 	r->nr_exclusive = 0;
-	r->exclusive_overflow = false;
+	r->nr_alone = 0;
 	return r->runs && r->entries && r->exclusive ? 0 : -ENOMEM;
 }
 
@@ -83,8 +83,7 @@ static void note_exclusive(struct ct_reader *r, u64 page)
 {
 	if (r->nr_exclusive < CT_READER_EXCLUSIVE_MAX)
 		r->exclusive[r->nr_exclusive++] = page;
-	else
-		r->exclusive_overflow = true;
+	r->nr_alone++;
 }
 
 static void add_entries(struct pass *p, u64 page, const u64 *e, size_t nr, bool huge)

@@ -42,7 +42,7 @@ struct ct_reader {
 	 */
 	u64 *exclusive;
 	size_t nr_exclusive;
-	bool exclusive_overflow; /* there were more */
+	u64 nr_alone; /* how many there were in all */
 };
 
 #define CT_READER_EXCLUSIVE_MAX 8192

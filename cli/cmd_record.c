@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cowtrace record: the supervisor.
+ *
+ * Starts the recorder, then the command; waits for both; passes signals and the
+ * exit status through.  It serves nobody and touches no trace, so that nothing
+ * can stop it from its one duty: a recorder whose heartbeat stands still for a
+ * second is killed, and the programs go on untraced.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/futex.h"
+#include "channel/ask.h"
+#include "commands.h"
+#include "exit.h"
+#include "launch.h"
+#include "record_options.h"
+#include "recorder/io.h"
+#include "recorder/recorder.h"
+
+#define WATCH_MS 250
+#define HEARTBEAT_LIMIT_NS CT_NSEC_PER_SEC
+
+struct session {
+	const struct ct_record_options *opt;
+	struct ct_launch launch;
+	struct ct_recorder_opts rec;
+	struct ct_segment *seg;
+	char *output;
+	char token[CT_TOKEN_LEN + 1];
+	int control_fd, signal_fd;
+	sigset_t old_mask;
+	pid_t recorder, command;
+	int command_status; /* wait status */
+	bool command_ended, recorder_ended, recorder_killed, stop_sent, told_waiting;
+	u64 beat_seen_ns, beat_at_ns; /* the heartbeat, and when it last moved */
+	struct ct_ctl_msg done;
+};
+
+static int complain(int status, const char *text)
+{
+	fprintf(stderr, "cowtrace record: %s\n", text);
+	return status;
+}
+
+static int make_segment(struct session *s, struct ct_err *err)
+{
+	const u64 size = (sizeof(struct ct_segment) + CT_PAGE_SIZE - 1) & ~(CT_PAGE_SIZE - 1);
+	int fd = memfd_create(CT_SEG_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "shared memory: %s", strerror(errno));
+	/* Nobody may cut it off under anybody's feet. */
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+	s->seg = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (s->seg == MAP_FAILED)
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "shared memory: %s", strerror(errno));
+	ct_segment_init(s->seg, size, s->opt->hold_ms * CT_NSEC_PER_MSEC);
+	s->rec.seg = s->seg;
+	s->rec.seg_fd = fd;
+	return 0;
+}
+
+static int make_socket(struct session *s, struct ct_err *err)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	u8 random[CT_TOKEN_LEN / 2 + 8];
+	char name[64];
+	size_t i;
+	int fd;
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "random: %s", strerror(errno));
+	for (i = 0; i < CT_TOKEN_LEN / 2; i++)
+		snprintf(s->token + 2 * i, 3, "%02x", random[i]);
+	snprintf(name, sizeof(name), "cowtrace-%d-%02x%02x%02x%02x", getpid(), random[i],
+		 random[i + 1], random[i + 2], random[i + 3]);
+	snprintf(s->launch.address, sizeof(s->launch.address), "%s:%s", name, s->token);
+	memcpy(sun.sun_path + 1, name, strlen(name));
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 ||
+	    bind(fd, (struct sockaddr *)&sun,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))) ||
+	    listen(fd, 1024))
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "socket: %s", strerror(errno));
+	s->rec.listen_fd = fd;
+	s->rec.token = s->token;
+	return 0;
+}
+
+/* The recorder's process: out of the terminal's reach, so that ^Z and ^C pass it by. */
+static void run_recorder(struct session *s, int control_fd)
+{
+	setsid();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+	prctl(PR_SET_NAME, "cowtrace-rec");
+	close(s->control_fd);
+	close(s->signal_fd);
+	s->rec.control_fd = control_fd;
+	_exit(ct_recorder_run(&s->rec));
+}
+
+static int status_of_output(int code)
+{
+	return code == -ENOMEM || code == -EAGAIN ? CT_EXIT_RECORD_FAILED : CT_EXIT_RECORD_OUTPUT;
+}
+
+static int start_recorder(struct session *s, struct ct_err *err)
+{
+	struct ct_ctl_msg m;
+	ssize_t n;
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "socketpair: %s", strerror(errno));
+	s->control_fd = sv[0];
+	s->recorder = fork();
+	if (s->recorder == 0)
+		run_recorder(s, sv[1]);
+	close(sv[1]);
+	close(s->rec.listen_fd);
+	if (s->recorder < 0)
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "fork: %s", strerror(errno));
+	do
+		n = recv(s->control_fd, &m, sizeof(m), 0);
+	while (n < 0 && errno == EINTR);
+	if (n == sizeof(m) && m.type == CT_CTL_READY)
+		return 0;
+	waitpid(s->recorder, NULL, 0);
+	if (n == sizeof(m) && m.type == CT_CTL_FAILED)
+		return ct_err_set(err, status_of_output(m.status), "%s", m.text);
+	return ct_err_set(err, CT_EXIT_RECORD_FAILED, "the recorder did not start");
+}
+
+static void tell_recorder(struct session *s, char what)
+{
+	(void)!send(s->control_fd, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The recorder is no more: let everybody who waits for it go. */
+static void release_programs(struct session *s)
+{
+	u32 i;
+
+	atomic_store(&s->seg->state, CT_SEG_OFF);
+	for (i = 0; i < CT_SEG_SLOTS; i++)
+		if (atomic_load(&s->seg->slots[i].state) != CT_SLOT_FREE)
+			ct_futex_wake(&s->seg->slots[i].ask, 1);
+}
+
+static void reap(struct session *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == s->command) {
+			s->command_ended = true;
+			s->command_status = status;
+			tell_recorder(s, CT_CTL_COMMAND_ENDED);
+		} else if (pid == s->recorder) {
+			s->recorder_ended = true;
+			release_programs(s);
+		}
+	}
+}
+
+static void stop_recording(struct session *s)
+{
+	if (!s->stop_sent)
+		tell_recorder(s, CT_CTL_STOP);
+	s->stop_sent = true;
+}
+
+static void on_signal(struct session *s, const struct signalfd_siginfo *si)
+{
+	switch (si->ssi_signo) {
+	case SIGCHLD:
+		reap(s);
+		break;
+	case SIGINT:
+	case SIGQUIT:
+		/* From the terminal the command has it already. */
+		if (s->command_ended)
+			stop_recording(s);
+		else if (si->ssi_code != SI_KERNEL)
+			kill(s->command, (int)si->ssi_signo);
+		break;
+	default:
+		if (!s->command_ended)
+			kill(s->command, (int)si->ssi_signo);
+		else if (si->ssi_signo == SIGTERM || si->ssi_signo == SIGHUP)
+			stop_recording(s);
+		break;
+	}
+}
+
+static void watch_recorder(struct session *s)
+{
+	u64 beat = atomic_load(&s->seg->heartbeat_ns), now = ct_now_ns();
+
+	if (beat != s->beat_seen_ns || !s->beat_at_ns) {
+		s->beat_seen_ns = beat;
+		s->beat_at_ns = now;
+		return;
+	}
+	if (s->recorder_ended || s->recorder_killed || now - s->beat_at_ns < HEARTBEAT_LIMIT_NS ||
+	    atomic_load(&s->seg->state) == CT_SEG_OFF)
+		return;
+	kill(s->recorder, SIGKILL);
+	s->recorder_killed = true;
+	release_programs(s);
+}
+
+static void tell_waiting(struct session *s)
+{
+	if (s->opt->quiet || s->told_waiting || !isatty(STDERR_FILENO))
+		return;
+	s->told_waiting = true;
+	fprintf(stderr,
+		"cowtrace record: the command has ended; recording its other processes until they "
+		"end (Ctrl-C stops the recording, not them)\n");
+}
+
+static void wait_for_all(struct session *s)
+{
+	struct pollfd fds[2] = { { .fd = s->signal_fd, .events = POLLIN },
+				 { .fd = s->control_fd, .events = POLLIN } };
+	struct signalfd_siginfo si;
+	struct ct_ctl_msg m;
+	u64 ended_ns = 0;
+	ssize_t n;
+
+	while (!s->command_ended || !s->recorder_ended) {
+		poll(fds, 2, WATCH_MS);
+		if (fds[1].revents) {
+			n = recv(s->control_fd, &m, sizeof(m), MSG_DONTWAIT);
+			if (n == sizeof(m) && m.type == CT_CTL_DONE)
+				s->done = m;
+			else if (n == 0)
+				fds[1].fd = -1;
+		}
+		while (fds[0].revents && read(s->signal_fd, &si, sizeof(si)) == sizeof(si))
+			on_signal(s, &si);
+		watch_recorder(s);
+		if (s->command_ended && !s->recorder_ended) {
+			if (!ended_ns)
+				ended_ns = ct_now_ns();
+			else if (ct_now_ns() - ended_ns > 2 * CT_NSEC_PER_SEC)
+				tell_waiting(s);
+		}
+	}
+	/* What the recorder said last, before its end of the socket closed. */
+	while ((n = recv(s->control_fd, &m, sizeof(m), MSG_DONTWAIT)) == sizeof(m))
+		if (m.type == CT_CTL_DONE)
+			s->done = m;
+}
+
+static int command_exit(const struct session *s)
+{
+	if (WIFSIGNALED(s->command_status))
+		return 128 + WTERMSIG(s->command_status);
+	return WEXITSTATUS(s->command_status);
+}
+
+static void print_mib(char *buf, size_t len, u64 pages)
+{
+	double mib = (double)pages * CT_PAGE_SIZE / (1 << 20);
+
+	if (mib >= 1024)
+		snprintf(buf, len, "%.1f GiB", mib / 1024);
+	else
+		snprintf(buf, len, "%.1f MiB", mib);
+}
+
+/* The last line, and what cowtrace itself has to say about the run. */
+static int sum_up(struct session *s)
+{
+	int status = command_exit(s);
+	bool torn = s->done.type != CT_CTL_DONE || s->done.text[0];
+	char shared[32], copied[32];
+
+	if (s->done.type != CT_CTL_DONE)
+		fprintf(stderr,
+			"cowtrace record: the recorder %s; the programs ran on untraced and %s is "
+			"incomplete\n",
+			s->recorder_killed ? "stood still for a second and was killed" : "was killed",
+			s->output);
+	else if (s->done.text[0])
+		fprintf(stderr, "cowtrace record: %s is incomplete: %s\n", s->output, s->done.text);
+	else if (!s->done.processes)
+		fprintf(stderr,
+			"cowtrace record: nothing was recorded: %s did not load the preload (is it "
+			"static, or does it start another program through sudo or su?)\n",
+			s->launch.argv[0]);
+	else if (!s->opt->quiet) {
+		print_mib(shared, sizeof(shared), s->done.shared);
+		print_mib(copied, sizeof(copied), s->done.copied);
+		fprintf(stderr, "cowtrace record: %llu process%s, %llu fork%s: %s shared",
+			(unsigned long long)s->done.processes, s->done.processes == 1 ? "" : "es",
+			(unsigned long long)s->done.forks, s->done.forks == 1 ? "" : "s", shared);
+		if (!s->done.no_pfns)
+			fprintf(stderr, ", %s copied", copied);
+		if (s->done.warnings)
+			fprintf(stderr, ", %llu warning%s", (unsigned long long)s->done.warnings,
+				s->done.warnings == 1 ? "" : "s");
+		fprintf(stderr, "; next: cowtrace report %s\n", s->output);
+	}
+	if (status)
+		return status;
+	if (torn)
+		return CT_EXIT_RECORD_TORN;
+	return s->done.processes ? 0 : CT_EXIT_RECORD_NOTHING;
+}
+
+static int block_signals(struct session *s, struct ct_err *err)
+{
+	static const int signals[] = { SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2,
+				       SIGWINCH, SIGALRM, SIGCONT };
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < ct_array_size(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, &s->old_mask);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "signalfd: %s", strerror(errno));
+	return 0;
+}
+
+static int prepare(struct session *s, struct ct_err *err)
+{
+	int status = ct_launch_find(&s->launch, err);
+
+	if (!status)
+		status = ct_launch_preload(&s->launch, err);
+	if (!status &&
+	    ct_expand_name(s->opt->output, getpid(), s->launch.argv[0], &s->output))
+		status = ct_err_set(err, CT_EXIT_USAGE,
+				    "--output %s: after %% comes p, e, t, h or %%", s->opt->output);
+	s->rec.sz = sizeof(s->rec);
+	s->rec.output = s->output;
+	s->rec.engine = s->opt->engine;
+	s->rec.argv = s->launch.argv;
+	if (!status)
+		status = block_signals(s, err);
+	if (!status)
+		status = make_segment(s, err);
+	if (!status)
+		status = make_socket(s, err);
+	return status ? status : start_recorder(s, err);
+}
+
+/* The command did not start: nothing that looks like a trace is left. */
+static void undo(struct session *s)
+{
+	s->command_ended = true;
+	stop_recording(s);
+	waitpid(s->recorder, NULL, 0);
+	unlink(s->output);
+}
+
+int ct_cmd_record(int argc, char **argv)
+{
+	struct ct_record_options opt = CT_RECORD_OPTIONS_INIT;
+	int status, first = ct_opt_parse(&ct_command_record, argc, argv, &opt, &status);
+	struct ct_err err = { "" };
+	struct session *s;
+
+	if (first < 0)
+		return status;
+	if (first == argc)
+		return ct_usage_error(&ct_command_record, "no command to run");
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return complain(CT_EXIT_RECORD_FAILED, "out of memory");
+	s->opt = &opt;
+	s->launch.argv = argv + first;
+	s->launch.user = opt.user;
+	status = prepare(s, &err);
+	if (!status) {
+		status = ct_launch_start(&s->launch, &s->old_mask, &s->command, &err);
+		if (status)
+			undo(s);
+	}
+	if (status) {
+		complain(status, err.text);
+	} else {
+		wait_for_all(s);
+		status = sum_up(s);
+	}
+	free(s->output);
+	free(s);
+	return status;
+}

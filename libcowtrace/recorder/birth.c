@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The birth of a child: the one reading that tells what a fork shared.
+ *
+ * The child is held in its first atfork handler while its page map is read; the
+ * parent runs on, and whatever it writes meanwhile leaves the original page in
+ * the child.  The few pages that the child itself has written by then (its stack,
+ * its thread descriptor, libc's locks) are found by the AnonExclusive flag and
+ * traced back to the page they were copied from.
+ *
+ * The same reading closes what the parent held of earlier forks: the child's
+ * page table is the parent's, at the instant of the clone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/futex.h"
+#include "channel/ask.h"
+#include "channel/slot.h"
+#include "recorder/state.h"
+#include "sys/pagemap.h"
+#include "sys/pidfd.h"
+
+/* What is known while a birth is being served. */
+struct birth {
+	struct ct_rec_ctx *c;
+	struct ct_slot *slot;
+	u32 idx;
+	s32 pid;
+	struct ct_proc *parent, *child;
+	struct ct_image *img;
+	struct ct_regionset *regions;
+	int pagemap_fd;
+	bool late;
+	u64 read_ns; /* when the reading was over */
+	/* Pages that the child had written, and what they were. */
+	struct ct_patch *patch; /* ascending */
+	u32 nr_patch;
+};
+
+static const char *how_name(u32 how)
+{
+	switch (how) {
+	case CT_HOW__FORK:
+		return "_Fork";
+	case CT_HOW_CLONE:
+		return "clone";
+	default:
+		return "fork";
+	}
+}
+
+/*
+ * The child's pid in our namespace.  What it says itself is right where its
+ * parent's pid is the same in both; else the kernel's list is asked.
+ */
+static s32 global_pid(const struct birth *b)
+{
+	s32 said = atomic_load(&b->slot->pid), pid;
+	struct ct_proc_status st;
+	char path[64], line[128];
+	FILE *f;
+
+	if (b->parent && b->parent->pid == atomic_load(&b->c->seg->slots[b->parent->slot].pid))
+		return said;
+	if (!b->parent)
+		return said;
+	/* Another pid namespace: look among the kernel's processes for our parent's child. */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", b->parent->pid, b->parent->pid);
+	f = fopen(path, "re");
+	if (!f)
+		return said;
+	while (fscanf(f, "%d", &pid) == 1) {
+		FILE *s;
+		s32 last = -1;
+
+		snprintf(path, sizeof(path), "/proc/%d/status", pid);
+		s = fopen(path, "re");
+		while (s && fgets(line, sizeof(line), s))
+			if (!strncmp(line, "NSpid:", 6))
+				last = (s32)atol(strrchr(line, '\t') ? strrchr(line, '\t') : "0");
+		if (s)
+			fclose(s);
+		if (last == said && !ct_proc_status_read(pid, &st)) {
+			said = pid;
+			break;
+		}
+	}
+	fclose(f);
+	return said;
+}
+
+static ct_ent known_before(const struct ct_proc *p, u64 page)
+{
+	u32 lo = 0, hi = p->nr_hot;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (p->hot[mid].page < page)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < p->nr_hot && p->hot[lo].page == page)
+		return p->hot[lo].ent;
+	return p->last ? ct_image_get(p->last, page) : CT_ENT_NONE;
+}
+
+static bool is_exclusive(const struct birth *b, ct_ent e)
+{
+	u64 flags;
+
+	if (!ct_ent_is_page(e) || ct_kpage_flags(&b->c->kpage, ct_ent_pfn(e), 1, &flags) != 1)
+		return false;
+	return flags & CT_KPF_ANON_EXCLUSIVE;
+}
+
+static bool in_large_folio(const struct birth *b, ct_ent e)
+{
+	u64 flags;
+
+	return ct_kpage_flags(&b->c->kpage, ct_ent_pfn(e), 1, &flags) == 1 && (flags & CT_KPF_THP);
+}
+
+/*
+ * The page at `page` when the clone ran, given that the child has c there now
+ * and has written it: the parent's, unless the parent wrote as well; then what
+ * was known of the parent before the fork decides which of them it was.
+ */
+static ct_ent original_of(const struct birth *b, u64 page, ct_ent c, ct_ent p)
+{
+	ct_ent known = b->parent ? known_before(b->parent, page) : CT_ENT_NONE;
+
+	if (ct_ent_is_page(p) && p != c && !is_exclusive(b, p))
+		return p;
+	if (ct_ent_is_page(known) && (known == p || known == c))
+		return known;
+	return CT_ENT_AMBIGUOUS;
+}
+
+/* True when the child can be told to have written this page of its own. */
+static bool written_by_child(const struct birth *b, u64 page, ct_ent c)
+{
+	u64 sp = ct_page_of(b->slot->sp), tp = ct_page_of(b->slot->tp);
+
+	if (b->c->caps.kpage && b->c->caps.anon_exclusive)
+		/* A large folio is never the product of a copy: the child reused it. */
+		return is_exclusive(b, c) && !in_large_folio(b, c);
+	/* No flag to ask: the thread's own stack and descriptor are written for sure. */
+	return (page + 2 >= sp && page <= sp + 2) || (page + 1 >= tp && page <= tp + 1);
+}
+
+/* Finds the pages that the child wrote before it was held, and their originals. */
+static void resolve_written(struct birth *b)
+{
+	struct ct_reader *r = &b->c->reader;
+	size_t i;
+
+	if (!b->c->caps.pfns || !r->nr_exclusive)
+		return;
+	b->patch = malloc(r->nr_exclusive * sizeof(*b->patch));
+	for (i = 0; b->patch && i < r->nr_exclusive; i++) {
+		u64 page = r->exclusive[i];
+		ct_ent c = ct_image_get(b->img, page), p = CT_ENT_NONE;
+
+		if (!written_by_child(b, page, c))
+			continue;
+		if (b->parent && b->parent->pagemap_fd >= 0)
+			ct_reading_pages(b->parent->pagemap_fd, &b->c->caps, &page, 1, &p);
+		b->patch[b->nr_patch++] =
+			(struct ct_patch){ page, original_of(b, page, c, p) };
+	}
+}
+
+/* All that needs the child to stand still. */
+static int read_child(struct birth *b)
+{
+	struct ct_rec_ctx *c = b->c;
+	const struct ct_proc *from = b->parent;
+	struct ct_reading_opts opts = {
+		.caps = &c->caps,
+		.maps = &c->maps,
+		.own = from && from->own ? from->own->v : NULL,
+		.nr_own = from && from->own ? from->own->nr : 0,
+		.base = from ? from->last : NULL,
+	};
+	int err;
+
+	if (from && from->shares && !opts.base)
+		opts.base = from->shares->fork->orig;
+	err = ct_pagemap_open(b->pid, &b->pagemap_fd);
+	if (err)
+		return err;
+	if (!c->caps.pagemap_scan)
+		err = ct_maps_load(b->pid, &c->maps);
+	if (!err)
+		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
+	if (err)
+		return err;
+	resolve_written(b);
+	return ct_maps_read(b->pid, &c->maps);
+}
+
+static void share_create(struct ct_fork *f, enum ct_side side, struct ct_proc *p)
+{
+	struct ct_share *s = calloc(1, sizeof(*s));
+
+	if (!s || ct_extents_init(&s->extents)) {
+		free(s);
+		return;
+	}
+	s->fork = f;
+	s->side = side;
+	s->next = p->shares;
+	p->shares = s;
+	f->proc[side] = p;
+	f->refs++;
+}
+
+/* Counts what was shared, region by region, for the side that everybody looks at first. */
+static void tell_shared_regions(struct birth *b, struct ct_fork *f)
+{
+	struct ct_rec_ctx *c = b->c;
+	struct ct_regionset *set = f->regions;
+	struct ct_rec rec = { .type = CT_REC_REGION_COUNT };
+	u64 *huge;
+	u32 i;
+
+	if (ct_tallies_reserve(c, set->nr + 1))
+		return;
+	huge = c->counts + set->nr + 1;
+	memset(c->counts, 0, 2 * (set->nr + 1) * sizeof(*c->counts));
+	ct_compare_count(f->orig, set->runs, set->nr, c->counts, huge);
+	for (i = 0; i < set->nr; i++) {
+		if (!c->counts[i])
+			continue;
+		rec.region_count.fork = f->id;
+		rec.region_count.side = CT_SIDE_PARENT;
+		rec.region_count.region = ct_proc_region_id(c, b->parent, &set->v[i]);
+		rec.region_count.shared = c->counts[i];
+		rec.region_count.huge = huge[i];
+		ct_outbox_put(c->out, &rec);
+	}
+}
+
+/* The state a replay begins from, in runs. */
+static void tell_runs(struct ct_rec_ctx *c, const struct ct_fork *f)
+{
+	struct ct_rec rec = { .type = CT_REC_RUNS };
+	struct ct_rec_run *v = NULL, *grown;
+	u32 i, k, nr = 0, cap = 0;
+	ct_ent e[CT_HUGE_PAGES];
+
+	for (i = 0; i < f->orig->nr; i++) {
+		u64 first = f->orig->keys[i] * CT_HUGE_PAGES;
+		bool huge = ct_chunk_is_huge(f->orig->chunks[i]);
+
+		ct_chunk_expand(f->orig->chunks[i], e);
+		for (k = 0; k < CT_HUGE_PAGES; k++) {
+			u32 state = huge ? CT_RUN_HUGE
+				    : ct_ent_is_swap(e[k]) ? CT_RUN_SWAP
+							   : CT_RUN_SMALL;
+
+			if (e[k] == CT_ENT_NONE)
+				continue;
+			if (nr && v[nr - 1].state == state &&
+			    v[nr - 1].page + v[nr - 1].pages == first + k) {
+				v[nr - 1].pages++;
+				continue;
+			}
+			if (nr == cap) {
+				cap = cap ? cap * 2 : 64;
+				grown = realloc(v, cap * sizeof(*v));
+				if (!grown)
+					goto out;
+				v = grown;
+			}
+			v[nr++] = (struct ct_rec_run){ first + k, 1, state };
+		}
+	}
+out:
+	rec.runs.fork = f->id;
+	rec.runs.nr = nr;
+	rec.runs.runs = v;
+	ct_outbox_put(c->out, &rec);
+	free(v);
+}
+
+static void tell_fork(const struct birth *b, const struct ct_fork *f)
+{
+	struct ct_rec_ctx *c = b->c;
+	const struct ct_slot *s = b->slot;
+	struct ct_rec rec = { .type = CT_REC_FORK };
+
+	rec.fork.id = f->id;
+	rec.fork.parent = b->parent->id;
+	rec.fork.child = b->child ? b->child->id : 0;
+	rec.fork.child_pid = b->pid;
+	rec.fork.site = ct_proc_site(c, b->parent, s->pcs, s->nr_pcs);
+	rec.fork.phase = s->phase < ct_array_size(c->seg->phases) ? c->seg->phases[s->phase] : "";
+	rec.fork.how = how_name(s->how);
+	rec.fork.start_ns = f->start_ns;
+	rec.fork.hold_ns = b->read_ns > s->born_ns ? b->read_ns - s->born_ns : 0;
+	rec.fork.pages_shared = f->orig->pages;
+	rec.fork.huge_pages_shared = f->orig->huge_pages;
+	rec.fork.swapped = f->orig->swapped;
+	rec.fork.late = b->late;
+	ct_outbox_put(c->out, &rec);
+}
+
+static void tell_times(struct ct_rec_ctx *c, u32 fork, u64 fork_ns, u64 arm_ns)
+{
+	struct ct_rec rec = { .type = CT_REC_FORK_TIMES };
+
+	rec.fork_times.id = fork;
+	rec.fork_times.fork_ns = fork_ns;
+	rec.fork_times.arm_ns = arm_ns;
+	ct_outbox_put(c->out, &rec);
+}
+
+static void expected_forget(struct ct_rec_ctx *c, u32 slot)
+{
+	u32 i;
+
+	for (i = 0; i < c->nr_expected; i++)
+		if (c->expected[i].slot == slot)
+			c->expected[i--] = c->expected[--c->nr_expected];
+}
+
+static void expect(struct ct_rec_ctx *c, u32 slot, u32 parent, s32 pid)
+{
+	struct ct_expected *v;
+
+	if (c->nr_expected == c->cap_expected) {
+		u32 cap = c->cap_expected ? c->cap_expected * 2 : 32;
+
+		v = realloc(c->expected, cap * sizeof(*v));
+		if (!v)
+			return;
+		c->expected = v;
+		c->cap_expected = cap;
+	}
+	c->expected[c->nr_expected++] = (struct ct_expected){
+		slot, parent, pid, ct_now_ns() + c->seg->hold_ns + CT_NSEC_PER_SEC
+	};
+}
+
+bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p)
+{
+	return atomic_load(&c->seg->slots[p->slot].forks_begun) != p->forks_seen;
+}
+
+void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	u32 slot = (u32)ev->arg, i;
+	struct ct_proc *child;
+
+	if (ev->arg >= CT_SEG_SLOTS)
+		return;
+	for (i = 0; i < CT_RECENT; i++) {
+		const struct ct_recent *r = &c->recent[i];
+
+		if (r->fork && r->slot == slot && r->pid == (s32)ev->arg2) {
+			tell_times(c, r->fork, ev->arg3, c->seg->slots[slot].prepare_ns);
+			return;
+		}
+	}
+	child = c->by_slot[slot];
+	if (!child)
+		expect(c, slot, p->id, (s32)ev->arg2);
+}
+
+void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
+{
+	u32 i;
+
+	for (i = 0; i < c->nr_expected; i++) {
+		struct ct_expected e = c->expected[i];
+		struct ct_proc *p = ct_proc_of_id(c, e.parent);
+
+		if (now < e.deadline_ns)
+			continue;
+		c->expected[i--] = c->expected[--c->nr_expected];
+		if (!p)
+			continue;
+		p->forks_seen++;
+		ct_rec_note(c, p->id, "warning", "child_unseen",
+			    "child %d of process %d was gone before it could be read: its fork is not "
+			    "counted",
+			    e.pid, p->pid);
+		if (!c->by_slot[e.slot] &&
+		    atomic_load(&c->seg->slots[e.slot].state) == CT_SLOT_CLAIMED)
+			ct_slot_free(c->seg, e.slot);
+	}
+}
+
+/* Remembers what both have at the pages that were just looked at one by one. */
+static void remember_hot(struct birth *b)
+{
+	struct ct_patch *hp = NULL, *hc = NULL;
+	u32 i, nr = b->nr_patch;
+
+	if (!nr || !b->child)
+		return;
+	hp = malloc(nr * sizeof(*hp));
+	hc = malloc(nr * sizeof(*hc));
+	if (!hp || !hc || b->parent->pagemap_fd < 0) {
+		free(hp);
+		free(hc);
+		return;
+	}
+	for (i = 0; i < nr; i++) {
+		ct_ent p = CT_ENT_NONE;
+
+		ct_reading_pages(b->parent->pagemap_fd, &b->c->caps, &b->patch[i].page, 1, &p);
+		hp[i] = (struct ct_patch){ b->patch[i].page, p };
+		hc[i] = (struct ct_patch){ b->patch[i].page,
+					   ct_image_get(b->img, b->patch[i].page) };
+	}
+	free(b->parent->hot);
+	free(b->child->hot);
+	b->parent->hot = hp;
+	b->parent->nr_hot = nr;
+	b->child->hot = hc;
+	b->child->nr_hot = nr;
+}
+
+static struct ct_fork *fork_create(struct birth *b)
+{
+	u64 parent_ns = atomic_load(&b->slot->parent_ns);
+	struct ct_fork *f = calloc(1, sizeof(*f));
+	struct ct_rec_ctx *c = b->c;
+
+	if (!f)
+		return NULL;
+	f->refs = 1;
+	f->id = ++c->next_fork;
+	f->start_ns = ct_rec_since(c, b->slot->clone_ns);
+	f->clone_ns = b->slot->clone_ns;
+	f->born_ns = b->slot->born_ns;
+	/* What the parent does once it is back from the clone comes after the fork. */
+	if (parent_ns && parent_ns < f->born_ns)
+		f->born_ns = parent_ns;
+	f->regions = ct_regionset_ref(b->regions);
+	f->pair = b->parent->family && b->parent->family->alive <= 2;
+	if (b->nr_patch) {
+		if (ct_image_patch(ct_image_ref(b->img), b->patch, b->nr_patch, &f->orig)) {
+			ct_regionset_unref(f->regions);
+			free(f);
+			return NULL;
+		}
+	} else {
+		f->orig = ct_image_ref(b->img);
+	}
+	ct_activity_read(c, &f->activity);
+	return f;
+}
+
+static void no_longer_pairs(struct ct_rec_ctx *c, const struct ct_family *family)
+{
+	struct ct_share *s;
+	struct ct_proc *p;
+
+	for (p = c->procs; p; p = p->next)
+		for (s = p->family == family ? p->shares : NULL; s; s = s->next)
+			s->fork->pair = false;
+}
+
+/* The child runs again; now the books. */
+static void enter(struct birth *b)
+{
+	struct ct_rec_ctx *c = b->c;
+	struct ct_fork *f;
+
+	if (b->parent->family->alive >= 2)
+		no_longer_pairs(c, b->parent->family);
+	b->child = ct_proc_create(c, b->idx, b->pid, b->parent);
+	if (!b->child)
+		return;
+	b->child->parent_id = b->parent->id;
+	b->child->pagemap_fd = b->pagemap_fd;
+	b->pagemap_fd = -1;
+	if (ct_proc_comm(b->pid, b->child->comm, sizeof(b->child->comm)))
+		memcpy(b->child->comm, b->parent->comm, sizeof(b->child->comm));
+	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->slot->clone_ns));
+
+	b->regions = ct_proc_regions(c, b->parent);
+	f = b->regions ? fork_create(b) : NULL;
+	if (!f)
+		return;
+	b->child->regions = ct_regionset_ref(b->regions);
+	b->child->regions_hash = b->parent->regions_hash;
+
+	tell_fork(b, f);
+	c->recent[f->id % CT_RECENT] = (struct ct_recent){ b->idx, f->id, atomic_load(&b->slot->pid) };
+	if (atomic_load(&b->slot->parent_ns))
+		tell_times(c, f->id, b->slot->parent_ns - b->slot->clone_ns, b->slot->prepare_ns);
+	expected_forget(c, b->idx);
+	ct_drops_apply(c, b->parent, b->slot->clone_ns);
+	ct_close_all(c, b->parent, f->orig, CT_SIDE_END_NEXT_FORK);
+	share_create(f, CT_SIDE_PARENT, b->parent);
+	share_create(f, CT_SIDE_CHILD, b->child);
+	b->child->birth_fork = f->id;
+	b->parent->forks_seen++;
+	if (!ct_birth_under_way(c, b->parent))
+		ct_drops_apply(c, b->parent, UINT64_MAX);
+	b->parent->close_due_ns = 0;
+	tell_shared_regions(b, f);
+	tell_runs(c, f);
+	remember_hot(b);
+	ct_image_unref(b->child->last);
+	b->child->last = ct_image_ref(b->img);
+	ct_image_unref(b->parent->last);
+	b->parent->last = ct_image_ref(f->orig);
+	b->parent->next_read_ns = b->child->next_read_ns = ct_now_ns() + CT_NSEC_PER_SEC;
+	c->totals.forks++;
+	c->totals.shared += f->orig->pages;
+	atomic_fetch_add(&c->seg->slots[b->parent->slot].stat_forks, 1);
+	atomic_store(&c->seg->slots[b->parent->slot].stat_shared, f->orig->pages);
+	atomic_store(&b->slot->stat_shared, f->orig->pages);
+	ct_fork_unref(f);
+}
+
+void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
+{
+	struct birth b = { .c = c, .idx = idx, .slot = &c->seg->slots[idx], .pagemap_fd = -1 };
+	int err;
+
+	if (b.slot->parent_slot < CT_SEG_SLOTS)
+		b.parent = c->by_slot[b.slot->parent_slot];
+	b.pid = global_pid(&b);
+	err = b.parent ? read_child(&b) : -ESRCH;
+	b.late = !ct_ask_done(c->seg, idx);
+	b.read_ns = ct_now_ns();
+	if (!err) {
+		enter(&b);
+	} else if (b.parent) {
+		b.parent->forks_seen++;
+		ct_rec_note(c, b.parent->id, "warning", "birth_unread",
+			    "child %d of process %d could not be read at its birth (%s): its fork is "
+			    "not counted",
+			    b.pid, b.parent->pid, strerror(-err));
+	}
+	if (!c->by_slot[idx])
+		ct_slot_free(c->seg, idx);
+	if (b.pagemap_fd >= 0)
+		close(b.pagemap_fd);
+	ct_image_unref(b.img);
+	ct_regionset_unref(b.regions);
+	free(b.patch);
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What became of the pages that a fork shared: the second half of the census.
+ *
+ * A side of a fork is looked at while it lives (for the timeline, and so that a
+ * killed recorder leaves what it knew) and closed once: when its process forks
+ * again, exits, execs, is left by its last relative, or the recording ends.
+ *
+ * Invariant: what is told of a closed side is never told anew.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/futex.h"
+#include "recorder/state.h"
+#include "sys/pagemap.h"
+#include "sys/vmstat.h"
+
+void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
+{
+	struct ct_vmstat v = { 0 };
+	u64 merged = 0, scans = 0;
+
+	if (c->vmstat_fd >= 0)
+		ct_vmstat_read(c->vmstat_fd, &v);
+	ret->migrated = v.v[CT_VMSTAT_PGMIGRATE_SUCCESS];
+	ret->swapped_in = v.v[CT_VMSTAT_PSWPIN];
+	ret->swapped_out = v.v[CT_VMSTAT_PSWPOUT];
+	ret->collapsed = v.v[CT_VMSTAT_THP_COLLAPSE_ALLOC];
+	/* Once something is merged, ksmd has run: cheap to ask, and seldom true. */
+	ret->ksm = !ct_ksm_read(&merged, &scans) && merged;
+}
+
+static bool calm_between(const struct ct_activity *a, const struct ct_activity *b)
+{
+	return a->migrated == b->migrated && a->swapped_in == b->swapped_in &&
+	       a->swapped_out == b->swapped_out && a->collapsed == b->collapsed && !a->ksm &&
+	       !b->ksm;
+}
+
+int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr)
+{
+	struct ct_tally *t;
+	u64 *counts;
+
+	if (nr <= c->cap_tallies)
+		return 0;
+	nr += nr / 2;
+	t = realloc(c->tallies, nr * sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	c->tallies = t;
+	counts = realloc(c->counts, 2 * nr * sizeof(*counts));
+	if (!counts)
+		return -ENOMEM;
+	c->counts = counts;
+	c->cap_tallies = nr;
+	return 0;
+}
+
+void ct_fork_unref(struct ct_fork *f)
+{
+	if (--f->refs)
+		return;
+	ct_image_unref(f->orig);
+	ct_image_unref(f->end[0]);
+	ct_image_unref(f->end[1]);
+	ct_regionset_unref(f->regions);
+	free(f);
+}
+
+void ct_share_free(struct ct_share *s)
+{
+	if (s->fork->proc[s->side])
+		s->fork->proc[s->side] = NULL;
+	ct_fork_unref(s->fork);
+	ct_extents_fini(&s->extents);
+	ct_image_unref(s->frozen);
+	free(s->carried);
+	free(s);
+}
+
+/* Judging a changed page when more than copy-on-write has been at work. */
+struct judge {
+	struct ct_rec_ctx *c;
+	struct ct_share *s;
+	const struct ct_activity *now;
+	struct ct_proc *partner;
+	const struct ct_image *partner_end; /* of a partner that has gone */
+};
+
+/*
+ * A page that still lies in the relative, at the same address, has not moved:
+ * then a changed frame here is a copy, whatever else went on.  A frame that both
+ * have now has moved under both.  A frame that its owner never wrote (not
+ * AnonExclusive) was moved, not copied.  All else cannot be told.
+ */
+static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now)
+{
+	struct judge *j = arg;
+	ct_ent theirs = CT_ENT_NONE;
+	u64 flags;
+
+	if (j->partner && j->partner->pagemap_fd >= 0)
+		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
+	else if (j->partner_end)
+		theirs = ct_image_get(j->partner_end, page);
+	if (theirs == orig)
+		return CT_OUT_COPIED;
+	if (theirs == now && !j->now->ksm)
+		return CT_OUT_KEPT;
+	if (!j->now->ksm && j->c->caps.anon_exclusive &&
+	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) == 1 &&
+	    !(flags & CT_KPF_ANON_EXCLUSIVE) && !(flags & CT_KPF_THP))
+		return CT_OUT_KEPT;
+	return CT_OUT_UNKNOWN;
+}
+
+static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_fork *f,
+			 enum ct_side side)
+{
+	const struct ct_regionset *set = f->regions;
+	struct ct_rec rec = { .type = CT_REC_REGION_COUNT };
+	/* What lies in no region was mapped since, by calls that nobody saw. */
+	const struct ct_region elsewhere = { .kind = CT_KIND_ANON };
+	u64 *huge = c->counts + set->nr + 1;
+	bool counted = false;
+	u32 i;
+
+	for (i = 0; i <= set->nr; i++) {
+		const struct ct_tally *t = &c->tallies[i];
+
+		if (!t->copied && !t->dropped && !t->fresh && !t->unknown)
+			continue;
+		if (!counted) {
+			memset(c->counts, 0, 2 * (set->nr + 1) * sizeof(*c->counts));
+			ct_compare_count(f->orig, set->runs, set->nr, c->counts, huge);
+			counted = true;
+		}
+		rec.region_count.fork = f->id;
+		rec.region_count.side = side;
+		rec.region_count.region =
+			ct_proc_region_id(c, p, i < set->nr ? &set->v[i] : &elsewhere);
+		rec.region_count.shared = c->counts[i];
+		rec.region_count.huge = huge[i];
+		rec.region_count.copied = t->copied;
+		rec.region_count.dropped = t->dropped;
+		rec.region_count.fresh = t->fresh;
+		rec.region_count.unknown = t->unknown;
+		ct_outbox_put(c->out, &rec);
+	}
+}
+
+static void tell_timeline(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side side, u64 copied,
+			  u64 t_ns)
+{
+	struct ct_rec rec = { .type = CT_REC_TIMELINE };
+
+	if (copied <= f->told[side])
+		return;
+	rec.timeline.t_ns = t_ns;
+	rec.timeline.fork = f->id;
+	rec.timeline.side = side;
+	rec.timeline.copied = copied - f->told[side];
+	f->told[side] = copied;
+	ct_outbox_put(c->out, &rec);
+}
+
+static void tell_side(struct ct_rec_ctx *c, const struct ct_fork *f, enum ct_side side,
+		      const struct ct_tally *t, enum ct_side_end why, u64 t_ns)
+{
+	struct ct_rec rec = { .type = CT_REC_SIDE };
+
+	rec.side.fork = f->id;
+	rec.side.side = side;
+	rec.side.end = why;
+	rec.side.t_ns = t_ns;
+	rec.side.copied = t ? t->copied : CT_UNKNOWN;
+	rec.side.dropped = t ? t->dropped : CT_UNKNOWN;
+	rec.side.fresh = t ? t->fresh : CT_UNKNOWN;
+	rec.side.unknown = t ? t->unknown : CT_UNKNOWN;
+	rec.side.kept = t ? t->kept : CT_UNKNOWN;
+	ct_outbox_put(c->out, &rec);
+}
+
+/*
+ * Pages that the child's last reading shows and that nobody else had any more:
+ * what the kernel calls its Private memory, told from the two sides' readings.
+ */
+static u64 private_of_child(const struct ct_fork *f)
+{
+	const struct ct_image *mine = f->end[CT_SIDE_CHILD], *theirs = f->end[CT_SIDE_PARENT];
+	ct_ent a[CT_HUGE_PAGES], b[CT_HUGE_PAGES];
+	u64 nr = 0;
+	u32 i, k, at;
+
+	for (i = 0; i < mine->nr; i++) {
+		at = ct_image_seek(theirs, mine->keys[i]);
+		if (at < theirs->nr && theirs->keys[at] == mine->keys[i]) {
+			if (theirs->chunks[at] == mine->chunks[i])
+				continue;
+			ct_chunk_expand(theirs->chunks[at], b);
+		} else {
+			memset(b, 0, sizeof(b));
+		}
+		ct_chunk_expand(mine->chunks[i], a);
+		for (k = 0; k < CT_HUGE_PAGES; k++)
+			nr += ct_ent_is_page(a[k]) && a[k] != b[k];
+	}
+	return nr;
+}
+
+static void tell_witness(struct ct_rec_ctx *c, struct ct_fork *f)
+{
+	struct ct_rec rec = { .type = CT_REC_WITNESS };
+	bool both = f->pair && f->end[0] && f->end[1];
+
+	if (!f->have_witness)
+		return;
+	rec.witness.process = f->witness_process;
+	rec.witness.fork = f->id;
+	rec.witness.t_ns = f->witness_ns;
+	rec.witness.private_dirty = f->witness_dirty;
+	rec.witness.census_private = both ? private_of_child(f) : f->witness_alone;
+	rec.witness.why = both ? ""
+			       : "more than two processes shared: pages mapped once, by the "
+				 "child's page map";
+	ct_outbox_put(c->out, &rec);
+}
+
+/* Both sides are closed: the fork as a whole. */
+static void tell_fork_end(struct ct_rec_ctx *c, struct ct_fork *f)
+{
+	struct ct_rec rec = { .type = CT_REC_FORK_END };
+	int i;
+
+	rec.fork_end.id = f->id;
+	rec.fork_end.end_ns = f->end_ns;
+	if (!c->caps.pfns) {
+		rec.fork_end.copied_min = f->bound_min;
+		rec.fork_end.copied_max = f->bound_max;
+	} else {
+		for (i = 0; i < 2; i++) {
+			rec.fork_end.copied_min += f->copied[i];
+			rec.fork_end.copied_max += f->unread[i] ? f->orig->pages
+								: f->copied[i] + f->unknown[i];
+		}
+	}
+	tell_witness(c, f);
+	ct_outbox_put(c->out, &rec);
+}
+
+static void mark_closed(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side side, u64 t_ns)
+{
+	f->closed[side] = true;
+	f->end_ns = ct_max(f->end_ns, t_ns);
+	if (f->closed[0] && f->closed[1])
+		tell_fork_end(c, f);
+}
+
+static int compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
+		   const struct ct_activity *activity, struct ct_tally *ret)
+{
+	struct ct_fork *f = s->fork;
+	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
+	struct judge j = { .c = c, .s = s, .now = activity, .partner = f->proc[other] };
+	struct ct_compare cmp = {
+		.orig = f->orig,
+		.extents = &s->extents,
+		.now = now,
+		.regions = f->regions->runs,
+		.nr_regions = f->regions->nr,
+	};
+
+	if (ct_tallies_reserve(c, f->regions->nr + 1))
+		return -ENOMEM;
+	cmp.tallies = c->tallies;
+	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
+	/*
+	 * A relative that has gone is a witness only for the time before: what moved
+	 * since then could be anything.
+	 */
+	if (f->end[other] && calm_between(&f->end_activity[other], activity))
+		j.partner_end = f->end[other];
+	if (!calm_between(&f->activity, activity)) {
+		cmp.judge = judge_change;
+		cmp.judge_arg = &j;
+	}
+	return ct_compare_run(&cmp, ret);
+}
+
+static void set_end(struct ct_fork *f, enum ct_side side, struct ct_image *now,
+		    const struct ct_activity *activity)
+{
+	ct_image_unref(f->end[side]);
+	f->end[side] = ct_image_ref(now);
+	f->end_activity[side] = *activity;
+}
+
+/* Without PFNs: both sides together, as far as they can be read. */
+static int bounds(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
+		  struct ct_tally *ret)
+{
+	struct ct_fork *f = s->fork;
+	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
+	struct ct_proc *q = f->proc[other];
+	struct ct_bounds b = {
+		.orig = f->orig,
+		.pair = f->pair,
+		.regions = f->regions->runs,
+		.nr_regions = f->regions->nr,
+	};
+	struct ct_bounds_result r;
+	struct ct_image *theirs = NULL;
+	struct ct_share *t;
+	int err;
+
+	if (ct_tallies_reserve(c, f->regions->nr + 1))
+		return -ENOMEM;
+	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
+	b.side[s->side] = (struct ct_bounds_side){ &s->extents, now, c->tallies };
+	for (t = q && !f->closed[other] ? q->shares : NULL; t; t = t->next)
+		if (t->fork == f && !ct_proc_read(c, q, &theirs)) {
+			b.side[other] = (struct ct_bounds_side){ &t->extents, theirs, NULL };
+			break;
+		}
+	err = ct_bounds_run(&b, &r);
+	ct_image_unref(theirs);
+	if (err)
+		return err;
+	f->bound_min = r.copied_min;
+	f->bound_max = r.copied_max;
+	*ret = r.sum[s->side];
+	return 0;
+}
+
+static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
+			struct ct_image *now, enum ct_side_end why, enum ct_close how)
+{
+	u64 t_ns = ct_rec_since(c, ct_now_ns());
+	struct ct_fork *f = s->fork;
+	struct ct_activity activity;
+	struct ct_tally sum = { 0 };
+	int err;
+
+	if (f->closed[s->side])
+		return;
+	if (!now) {
+		f->unread[s->side] = true;
+		tell_side(c, f, s->side, NULL, why, t_ns);
+		mark_closed(c, f, s->side, t_ns);
+		return;
+	}
+	ct_activity_read(c, &activity);
+	if (c->caps.pfns)
+		err = compare(c, s, now, &activity, &sum);
+	else if (why == CT_SIDE_END_RELATIVE_GONE)
+		/* Bit 56 says nothing any more: what was seen before the relative went holds. */
+		goto closed;
+	else
+		err = bounds(c, s, now, &sum);
+	if (err) {
+		ct_rec_note(c, p->id, "error", "no_memory", "a fork could not be compared: %s",
+			    strerror(-err));
+		return;
+	}
+	f->copied[s->side] = sum.copied;
+	f->unknown[s->side] = sum.unknown;
+	tell_side(c, f, s->side, &sum, how == CT_CLOSE_FINAL ? why : CT_SIDE_END_OPEN, t_ns);
+	tell_regions(c, p, f, s->side);
+	tell_timeline(c, f, s->side, sum.copied, t_ns);
+	atomic_store(&c->seg->slots[p->slot].stat_copied, sum.copied);
+	atomic_store(&c->seg->slots[p->slot].stat_dropped, sum.dropped);
+	if (how != CT_CLOSE_FINAL)
+		return;
+	set_end(f, s->side, now, &activity);
+	c->totals.copied += sum.copied;
+	c->totals.dropped += sum.dropped;
+closed:
+	mark_closed(c, f, s->side, t_ns);
+}
+
+void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
+		    struct ct_image *now, enum ct_side_end why, enum ct_close how)
+{
+	struct ct_image *whole = NULL;
+
+	if (now && s->frozen && !ct_carry_compose(s, now, &whole))
+		now = whole;
+	close_share(c, p, s, now, why, how);
+	ct_image_unref(whole);
+}
+
+void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
+		  enum ct_side_end why)
+{
+	struct ct_share *s, **at = &p->shares;
+
+	while ((s = *at)) {
+		if (why == CT_SIDE_END_NEXT_FORK && ct_carry_on(c, p, s, now)) {
+			at = &s->next;
+			continue;
+		}
+		ct_close_share(c, p, s, now, why, CT_CLOSE_FINAL);
+		*at = s->next;
+		ct_share_free(s);
+	}
+}
+
+void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now)
+{
+	struct ct_share *s;
+
+	for (s = p->shares; s; s = s->next)
+		ct_close_share(c, p, s, now, CT_SIDE_END_OPEN, CT_CLOSE_LOOK);
+}

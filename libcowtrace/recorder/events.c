@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the programs tell through the ring: tags, advice, drops, forks.
+ *
+ * A drop matters to the census only by its place before or after a fork.  While
+ * a fork of its process is under way it is kept; else it is applied at once.
+ * Everything is also written to the trace, for a later replay.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "base/futex.h"
+#include "channel/slot.h"
+#include "recorder/state.h"
+
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+static const char *const event_names[CT_EV_NR] = {
+	[CT_EV_MAP] = "map",
+	[CT_EV_UNMAP] = "unmap",
+	[CT_EV_REMAP] = "remap",
+	[CT_EV_ADVISE] = "advise",
+	[CT_EV_PROTECT] = "protect",
+	[CT_EV_LOCK] = "lock",
+	[CT_EV_BIND] = "bind",
+	[CT_EV_BRK] = "brk",
+	[CT_EV_VMA_NAME] = "vma_name",
+	[CT_EV_PRCTL] = "prctl",
+	[CT_EV_THREAD] = "thread",
+	[CT_EV_TAG] = "tag",
+	[CT_EV_UNTAG] = "untag",
+	[CT_EV_PHASE] = "phase",
+	[CT_EV_FORK] = "fork",
+	[CT_EV_EXEC_FAIL] = "exec_fail",
+	[CT_EV_SPAWN] = "spawn",
+	[CT_EV_MODULES] = "modules",
+	[CT_EV_LOSS] = "loss",
+};
+
+/* Only what is still this fork's can be dropped from it. */
+static void drop_carried(struct ct_share *s, const struct ct_drop *d)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_carried; i++) {
+		u64 end = s->carried[i].page + s->carried[i].pages;
+		u64 from = ct_max(d->page, s->carried[i].page);
+		u64 to = ct_min(d->page + d->pages, end);
+
+		if (from < to)
+			ct_extents_cut(&s->extents, from, to - from);
+	}
+}
+
+static void apply_drop(struct ct_proc *p, const struct ct_drop *d)
+{
+	struct ct_share *s;
+
+	for (s = p->shares; s; s = s->next) {
+		if (d->end_ns < s->fork->clone_ns)
+			continue; /* it was gone before the fork: the image has it not */
+		if (s->frozen)
+			drop_carried(s, d);
+		else if (d->begin_ns < s->fork->born_ns && s->side == CT_SIDE_PARENT)
+			/*
+			 * It overlapped the clone: whether the child has the memory from
+			 * before or after it cannot be told.
+			 */
+			ct_extents_doubt(&s->extents, d->page, d->pages);
+		else if (d->to == CT_DROPPED)
+			ct_extents_cut(&s->extents, d->page, d->pages);
+		else
+			ct_extents_move(&s->extents, d->page, d->pages, d->to);
+	}
+}
+
+void ct_drops_apply(struct ct_rec_ctx *c, struct ct_proc *p, u64 before_ns)
+{
+	u32 i, kept = 0;
+
+	(void)c;
+	for (i = 0; i < p->nr_drops; i++) {
+		if (p->drops[i].end_ns < before_ns)
+			apply_drop(p, &p->drops[i]);
+		else
+			p->drops[kept++] = p->drops[i];
+	}
+	p->nr_drops = kept;
+}
+
+static void add_drop(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u64 addr,
+		     u64 len, u64 to)
+{
+	struct ct_drop d = {
+		.begin_ns = ev->t_ns,
+		.end_ns = ev->t_ns + ev->dur_ns,
+		.page = ct_page_of(addr),
+		.pages = ct_page_of(ct_page_up(len)),
+		.to = to == CT_DROPPED ? to : ct_page_of(to),
+	};
+	struct ct_drop *v;
+
+	if (!d.pages || d.page + d.pages < d.page || d.page + d.pages > 1ULL << 45)
+		return;
+	if (!ct_birth_under_way(c, p)) {
+		ct_drops_apply(c, p, UINT64_MAX);
+		apply_drop(p, &d);
+		return;
+	}
+	if (p->nr_drops == p->cap_drops) {
+		u32 cap = p->cap_drops ? p->cap_drops * 2 : 32;
+
+		v = realloc(p->drops, cap * sizeof(*v));
+		if (!v)
+			return;
+		p->drops = v;
+		p->cap_drops = cap;
+	}
+	p->drops[p->nr_drops++] = d;
+}
+
+static void set_thp(struct ct_tag *t, const void *arg)
+{
+	t->thp = *(const u8 *)arg;
+}
+
+static void set_ksm(struct ct_tag *t, const void *arg)
+{
+	t->ksm = *(const u8 *)arg;
+}
+
+static void set_fork_advice(struct ct_tag *t, const void *arg)
+{
+	t->fork_advice = *(const u8 *)arg;
+}
+
+static void set_name(struct ct_tag *t, const void *arg)
+{
+	t->name = *(const u32 *)arg;
+}
+
+static void change(struct ct_proc *p, const struct ct_event *ev,
+		   void (*fn)(struct ct_tag *, const void *), u8 value)
+{
+	ct_tagmap_change(&p->tags, ct_page_down(ev->addr), ct_page_up(ev->addr + ev->len), fn,
+			 &value);
+}
+
+static void on_advise(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	switch (ev->arg) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+		add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
+		break;
+	case MADV_HUGEPAGE:
+		change(p, ev, set_thp, CT_THP_HUGEPAGE);
+		break;
+	case MADV_NOHUGEPAGE:
+		change(p, ev, set_thp, CT_THP_NOHUGEPAGE);
+		break;
+	case MADV_MERGEABLE:
+		change(p, ev, set_ksm, CT_KSM_MERGEABLE);
+		break;
+	case MADV_UNMERGEABLE:
+		change(p, ev, set_ksm, CT_KSM_UNMERGEABLE);
+		break;
+	case MADV_DONTFORK:
+		change(p, ev, set_fork_advice, CT_FORK_DONTFORK);
+		break;
+	case MADV_WIPEONFORK:
+		change(p, ev, set_fork_advice, CT_FORK_WIPEONFORK);
+		break;
+	case MADV_DOFORK:
+	case MADV_KEEPONFORK:
+		change(p, ev, set_fork_advice, CT_FORK_UNSET);
+		break;
+	default:
+		break;
+	}
+}
+
+static void tag(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u64 addr,
+		u64 len, enum ct_kind kind, u32 site)
+{
+	struct ct_tag t = {
+		.start = ct_page_down(addr),
+		.end = ct_page_up(addr + len),
+		.t_ns = ct_rec_since(c, ev->t_ns),
+		.site = site,
+		.kind = (u8)kind,
+		.mapped = true,
+	};
+
+	ct_tagmap_set(&p->tags, &t);
+}
+
+static void on_map(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u32 site)
+{
+	u32 flags = (u32)ev->arg;
+	enum ct_kind kind = CT_KIND_ANON;
+
+	if (flags & MAP_SHARED)
+		kind = CT_KIND_SHARED;
+	else if (!(flags & MAP_ANONYMOUS))
+		kind = CT_KIND_FILE_PRIVATE;
+	/* Nothing that was shared can lie where a new mapping does, however it went. */
+	add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
+	tag(c, p, ev, ev->addr, ev->len, kind, site);
+}
+
+/* addr,len: old; arg: new address; arg2: new length. */
+static void on_remap(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	u64 old_len = ct_page_up(ev->len), new_len = ct_page_up(ev->arg2);
+	u64 moved = ct_min(old_len, new_len);
+
+	if (old_len > moved)
+		add_drop(c, p, ev, ev->addr + moved, old_len - moved, CT_DROPPED);
+	if (ev->arg == ev->addr) {
+		if (old_len > moved)
+			ct_tagmap_clear(&p->tags, ev->addr + moved, ev->addr + old_len);
+		else
+			ct_tagmap_grow(&p->tags, ev->addr + old_len, new_len - old_len);
+		return;
+	}
+	add_drop(c, p, ev, ev->arg, new_len, CT_DROPPED);
+	add_drop(c, p, ev, ev->addr, moved, ev->arg);
+	ct_tagmap_clear(&p->tags, ev->addr + moved, ev->addr + old_len);
+	ct_tagmap_move(&p->tags, ev->addr, ev->addr + moved, ev->arg);
+	if (new_len > moved)
+		ct_tagmap_grow(&p->tags, ev->arg + moved, new_len - moved);
+}
+
+static void on_brk(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u32 site)
+{
+	u64 old = ct_page_up(ev->addr), new = ct_page_up(ev->arg);
+
+	if (new > old) {
+		add_drop(c, p, ev, old, new - old, CT_DROPPED);
+		tag(c, p, ev, old, new - old, CT_KIND_HEAP, site);
+	} else {
+		add_drop(c, p, ev, new, old - new, CT_DROPPED);
+		ct_tagmap_clear(&p->tags, new, old);
+	}
+}
+
+static void on_name(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev,
+		    const char *name)
+{
+	u32 id = ct_names_id(c->names, name);
+
+	ct_tagmap_change(&p->tags, ct_page_down(ev->addr), ct_page_up(ev->addr + ev->len), set_name,
+			 &id);
+}
+
+static void on_prctl(struct ct_proc *p, const struct ct_event *ev)
+{
+	if (ev->arg == PR_SET_THP_DISABLE)
+		p->thp = ev->arg2 ? CT_THP_DISABLED : CT_THP_UNSET;
+	else if (ev->arg == PR_SET_MEMORY_MERGE)
+		p->ksm = ev->arg2 ? CT_KSM_PROCESS : CT_KSM_UNSET;
+}
+
+/* The parent's clone has returned: its times, and whether there is a child at all. */
+static void on_fork(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	s64 ret = (s64)ev->arg2;
+
+	if (ret < 0) {
+		p->forks_seen++;
+		return;
+	}
+	ct_birth_returned(c, p, ev);
+}
+
+static void on_loss(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	if (ev->arg == CT_LOSS_PIDNS)
+		ct_rec_note(c, p->id, "warning", "pid_namespace",
+			    "a child of process %d lives in another pid namespace and was not traced",
+			    p->pid);
+	else
+		ct_rec_note(c, p->id, "warning", "too_many_processes",
+			    "more than %u traced processes at once: a child of %d was not traced",
+			    CT_SEG_SLOTS, p->pid);
+}
+
+static void tell_event(struct ct_rec_ctx *c, const struct ct_proc *p, const struct ct_event *ev,
+		       u32 site, const char *name)
+{
+	struct ct_rec rec = { .type = CT_REC_EVENT };
+
+	rec.event.process = p->id;
+	rec.event.type = event_names[ev->type];
+	rec.event.t_ns = ct_rec_since(c, ev->t_ns);
+	rec.event.dur_ns = ev->dur_ns;
+	rec.event.addr = ev->addr;
+	rec.event.len = ev->len;
+	rec.event.arg = ev->arg;
+	rec.event.arg2 = ev->arg2;
+	rec.event.arg3 = ev->arg3;
+	rec.event.site = site;
+	rec.event.name = name;
+	ct_outbox_put(c->out, &rec);
+}
+
+static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	bool named = ct_event_has_name(ev->type);
+	const char *name = named ? ev->name : NULL;
+	u32 site = ct_proc_site(c, p, named ? ev->few_pcs : ev->pcs, ev->nr_pcs);
+
+	switch (ev->type) {
+	case CT_EV_MAP:
+		on_map(c, p, ev, site);
+		break;
+	case CT_EV_UNMAP:
+		add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
+		ct_tagmap_clear(&p->tags, ev->addr, ct_page_up(ev->addr + ev->len));
+		break;
+	case CT_EV_REMAP:
+		on_remap(c, p, ev);
+		break;
+	case CT_EV_ADVISE:
+		on_advise(c, p, ev);
+		break;
+	case CT_EV_BRK:
+		on_brk(c, p, ev, site);
+		break;
+	case CT_EV_THREAD:
+		tag(c, p, ev, ev->addr, ev->len, CT_KIND_STACK, site);
+		break;
+	case CT_EV_TAG:
+	case CT_EV_VMA_NAME:
+		on_name(c, p, ev, name);
+		break;
+	case CT_EV_UNTAG:
+		on_name(c, p, ev, "");
+		break;
+	case CT_EV_PRCTL:
+		on_prctl(p, ev);
+		break;
+	case CT_EV_FORK:
+		on_fork(c, p, ev);
+		break;
+	case CT_EV_EXEC_FAIL:
+		p->exec_read = false;
+		break;
+	case CT_EV_MODULES:
+		p->modmap_ns = 0;
+		break;
+	case CT_EV_LOSS:
+		on_loss(c, p, ev);
+		break;
+	default:
+		break;
+	}
+	tell_event(c, p, ev, site, name);
+}
+
+static void tell_ring_losses(struct ct_rec_ctx *c)
+{
+	u64 dropped = atomic_load(&c->seg->dropped), torn = c->ring.torn + c->ring.skipped;
+
+	if (dropped == c->dropped_told && torn == c->torn_told)
+		return;
+	ct_rec_note(c, 0, "warning", "events_lost",
+		    "%llu events of the programs were lost (the ring was full): memory that was "
+		    "dropped and filled again then may be counted as copied",
+		    (unsigned long long)(dropped - c->dropped_told + torn - c->torn_told));
+	c->dropped_told = dropped;
+	c->torn_told = torn;
+}
+
+void ct_events_drain(struct ct_rec_ctx *c, u64 now)
+{
+	struct ct_event ev;
+	u32 budget = CT_SEG_EVENTS;
+
+	while (budget-- && ct_ring_next(c->seg, &c->ring, now, &ev) == 1) {
+		struct ct_proc *p = c->by_slot[ev.slot];
+
+		if (p)
+			one_event(c, p, &ev);
+	}
+	tell_ring_losses(c);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting: one epoll over the HELLO socket, the pidfds and the control socket.
+ *
+ * A HELLO is read here, where a slow or silent peer costs nobody anything: a
+ * connection that says nothing within HELLO's own time limit is dropped.
+ * Invariant: nothing here touches a process, a slot or the store.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "channel/ask.h"
+#include "recorder/io.h"
+
+/* What an epoll event is of, in the upper half of its data. */
+enum source {
+	SRC_LISTEN = 1,
+	SRC_CONTROL,
+	SRC_WAKE,
+	SRC_PEER, /* low half: fd */
+	SRC_PID, /* low half: process id */
+};
+
+struct ct_io {
+	struct ct_segment *seg;
+	int epoll_fd, listen_fd, control_fd, wake_fd;
+	char token[CT_TOKEN_LEN];
+	pthread_t thread;
+	_Atomic u32 stop;
+	pthread_mutex_t lock;
+	struct ct_inbox_item *head, **tail;
+};
+
+static u64 pack(enum source src, u32 low)
+{
+	return (u64)src << 32 | low;
+}
+
+static int watch(struct ct_io *io, int fd, enum source src, u32 low)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = pack(src, low) };
+
+	if (src == SRC_PID)
+		ev.events |= EPOLLONESHOT;
+	return epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+int ct_io_watch(struct ct_io *io, int pidfd, u32 id)
+{
+	return watch(io, pidfd, SRC_PID, id);
+}
+
+void ct_io_unwatch(struct ct_io *io, int pidfd)
+{
+	epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, pidfd, NULL);
+	close(pidfd);
+}
+
+static void post(struct ct_io *io, struct ct_inbox_item item)
+{
+	struct ct_inbox_item *copy = malloc(sizeof(*copy));
+
+	if (!copy) {
+		if (item.type == CT_IN_HELLO)
+			close(item.fd);
+		return;
+	}
+	*copy = item;
+	copy->next = NULL;
+	pthread_mutex_lock(&io->lock);
+	*io->tail = copy;
+	io->tail = &copy->next;
+	pthread_mutex_unlock(&io->lock);
+	ct_bell_ring(io->seg);
+}
+
+struct ct_inbox_item *ct_io_take(struct ct_io *io)
+{
+	struct ct_inbox_item *items;
+
+	pthread_mutex_lock(&io->lock);
+	items = io->head;
+	io->head = NULL;
+	io->tail = &io->head;
+	pthread_mutex_unlock(&io->lock);
+	return items;
+}
+
+static void accept_peer(struct ct_io *io)
+{
+	int fd = accept4(io->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 && watch(io, fd, SRC_PEER, (u32)fd))
+		close(fd);
+}
+
+static void read_hello(struct ct_io *io, int fd)
+{
+	struct ct_inbox_item item = { .type = CT_IN_HELLO, .fd = fd };
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	ssize_t n = recv(fd, &item.hello, sizeof(item.hello), MSG_DONTWAIT);
+
+	epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	if (n != sizeof(item.hello) || item.hello.magic != CT_HELLO_MAGIC ||
+	    item.hello.version != CT_SEG_VERSION ||
+	    memcmp(item.hello.token, io->token, CT_TOKEN_LEN) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.pid <= 0) {
+		close(fd);
+		return;
+	}
+	item.pid = cred.pid;
+	post(io, item);
+}
+
+static void read_control(struct ct_io *io)
+{
+	char what = 0;
+	ssize_t n = recv(io->control_fd, &what, 1, MSG_DONTWAIT);
+
+	if (n == 1 && what == CT_CTL_STOP) {
+		post(io, (struct ct_inbox_item){ .type = CT_IN_STOP });
+	} else if (n == 1) {
+		post(io, (struct ct_inbox_item){ .type = CT_IN_COMMAND_ENDED });
+	} else if (n == 0) {
+		/* The supervisor has gone: go on until the programs have. */
+		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, io->control_fd, NULL);
+		post(io, (struct ct_inbox_item){ .type = CT_IN_COMMAND_ENDED });
+	}
+}
+
+static void *io_thread(void *arg)
+{
+	struct ct_io *io = arg;
+	struct epoll_event ev[64];
+	int i, n;
+
+	while (!io->stop) {
+		n = epoll_wait(io->epoll_fd, ev, ct_array_size(ev), -1);
+		for (i = 0; i < n; i++) {
+			u32 low = (u32)ev[i].data.u64;
+
+			switch ((enum source)(ev[i].data.u64 >> 32)) {
+			case SRC_LISTEN:
+				accept_peer(io);
+				break;
+			case SRC_PEER:
+				read_hello(io, (int)low);
+				break;
+			case SRC_CONTROL:
+				read_control(io);
+				break;
+			case SRC_PID:
+				post(io, (struct ct_inbox_item){ .type = CT_IN_GONE, .id = low });
+				break;
+			case SRC_WAKE:
+				break;
+			}
+		}
+	}
+	return NULL;
+}
+
+int ct_io_create(struct ct_segment *seg, int listen_fd, int control_fd, const char *token,
+		 struct ct_io **ret)
+{
+	struct ct_io *io = calloc(1, sizeof(*io));
+	int err = -ENOMEM;
+
+	if (!io)
+		return -ENOMEM;
+	io->seg = seg;
+	io->listen_fd = listen_fd;
+	io->control_fd = control_fd;
+	io->tail = &io->head;
+	memcpy(io->token, token, CT_TOKEN_LEN);
+	pthread_mutex_init(&io->lock, NULL);
+	io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	io->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (io->epoll_fd < 0 || io->wake_fd < 0)
+		goto fail;
+	err = watch(io, listen_fd, SRC_LISTEN, 0);
+	if (!err)
+		err = watch(io, control_fd, SRC_CONTROL, 0);
+	if (!err)
+		err = watch(io, io->wake_fd, SRC_WAKE, 0);
+	if (!err)
+		err = -pthread_create(&io->thread, NULL, io_thread, io);
+	if (err)
+		goto fail;
+	*ret = io;
+	return 0;
+fail:
+	if (io->epoll_fd >= 0)
+		close(io->epoll_fd);
+	if (io->wake_fd >= 0)
+		close(io->wake_fd);
+	free(io);
+	return err;
+}
+
+void ct_io_destroy(struct ct_io *io)
+{
+	struct ct_inbox_item *i, *next;
+	u64 one = 1;
+
+	if (!io)
+		return;
+	io->stop = 1;
+	if (write(io->wake_fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(io->thread, NULL);
+	for (i = ct_io_take(io); i; i = next) {
+		next = i->next;
+		if (i->type == CT_IN_HELLO)
+			close(i->fd);
+		free(i);
+	}
+	close(io->epoll_fd);
+	close(io->wake_fd);
+	pthread_mutex_destroy(&io->lock);
+	free(io);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The recorder's third thread: the socket where images say HELLO, the pidfds of
+ * all traced processes, and the word of the supervisor.  It only waits and
+ * passes on; the serving thread is woken by the doorbell.
+ */
+#ifndef CT_RECORDER_IO_H
+#define CT_RECORDER_IO_H
+
+#include "channel/hello.h"
+#include "channel/segment.h"
+
+struct ct_io;
+
+enum ct_inbox_type {
+	CT_IN_HELLO, /* fd: answer there, then close it */
+	CT_IN_GONE, /* id: this process has gone */
+	CT_IN_COMMAND_ENDED, /* the command that record started has ended */
+	CT_IN_STOP, /* end the recording now */
+};
+
+struct ct_inbox_item {
+	struct ct_inbox_item *next;
+	enum ct_inbox_type type;
+	u32 id;
+	int fd;
+	s32 pid; /* HELLO: of the sender, in our pid namespace */
+	struct ct_hello hello;
+};
+
+/* Messages on the control socket, one byte each; the supervisor's end of it. */
+#define CT_CTL_COMMAND_ENDED 'E'
+#define CT_CTL_STOP 'S'
+
+/*
+ * listen_fd: SOCK_SEQPACKET, listening; control_fd: from the supervisor, at
+ * whose end of file COMMAND_ENDED is assumed.  Both stay the caller's.
+ */
+int ct_io_create(struct ct_segment *seg, int listen_fd, int control_fd, const char *token,
+		 struct ct_io **ret);
+void ct_io_destroy(struct ct_io *io);
+
+/* Reports once, as CT_IN_GONE with this id, when the process has gone.  0 or -errno. */
+int ct_io_watch(struct ct_io *io, int pidfd, u32 id);
+/* No more of it; closes the pidfd. */
+void ct_io_unwatch(struct ct_io *io, int pidfd);
+
+/* All that has come since the last call, oldest first; the caller frees each. */
+struct ct_inbox_item *ct_io_take(struct ct_io *io);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How processes leave: the reading before an exit or an exec, the end as the
+ * kernel tells it, and the image that comes after an exec.
+ *
+ * Invariant: the sides of a process are closed exactly once, with the reading
+ * that was taken while it stood still, or as unread.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/futex.h"
+#include "channel/ask.h"
+#include "recorder/leave.h"
+#include "sys/elf.h"
+#include "sys/pidfd.h"
+#include "sys/smaps.h"
+
+/* An exec that neither failed nor said HELLO by then went to a program we are not in. */
+#define EXEC_PATIENCE_NS CT_NSEC_PER_SEC
+
+/* The kernel's own word on the process, while it stands still. */
+static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_smaps_sum sum;
+	struct ct_fork *f;
+
+	if (!p->shares || p->shares->side != CT_SIDE_CHILD || ct_smaps_rollup(p->pid, &sum))
+		return;
+	f = p->shares->fork;
+	f->have_witness = true;
+	f->witness_process = p->id;
+	f->witness_ns = ct_rec_since(c, ct_now_ns());
+	f->witness_dirty = sum.private_dirty;
+	f->witness_alone = c->reader.nr_alone;
+}
+
+static struct ct_image *last_reading(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_image *img = NULL;
+
+	if (!p->shares)
+		return NULL;
+	if (ct_proc_read(c, p, &img))
+		return NULL;
+	take_witness(c, p);
+	return img;
+}
+
+void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_image *img = last_reading(c, p);
+	bool late;
+
+	/* Without PFNs both sides must be read while both are there: inside the hold. */
+	if (img && !c->caps.pfns) {
+		ct_events_drain(c, ct_now_ns());
+		ct_close_all(c, p, img, CT_SIDE_END_EXIT);
+	}
+	late = !ct_ask_done(c->seg, p->slot);
+	p->exit_read = true;
+	if (!p->shares || (img && !c->caps.pfns))
+		goto out;
+	/* What this process told before it asked is in the ring by now. */
+	ct_events_drain(c, ct_now_ns());
+	ct_drops_apply(c, p, UINT64_MAX);
+	ct_close_all(c, p, img, late ? CT_SIDE_END_TIMEOUT : CT_SIDE_END_EXIT);
+out:
+	ct_image_unref(img);
+}
+
+void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_slot *s = &c->seg->slots[p->slot];
+	struct ct_image *img = NULL;
+
+	memcpy(p->exec_path, s->exec_path, sizeof(p->exec_path) - 1);
+	if (p->shares)
+		ct_proc_read(c, p, &img);
+	ct_image_unref(p->exec_image);
+	p->exec_image = img;
+	p->exec_read = true;
+	p->exec_ns = ct_now_ns();
+	ct_ask_done(c->seg, p->slot);
+}
+
+void ct_leave_replaced(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	ct_events_drain(c, ct_now_ns());
+	ct_drops_apply(c, p, UINT64_MAX);
+	ct_close_all(c, p, p->exec_image, CT_SIDE_END_EXEC);
+	ct_proc_end(c, p, CT_ENDED_EXEC, p->exec_read ? p->exec_ns : ct_now_ns());
+}
+
+/* Why the program that was exec'ed is not traced, told once. */
+static void explain_unattached(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_elf_kind kind;
+	char exe[256];
+
+	if (ct_proc_exe(p->pid, exe, sizeof(exe)) || ct_elf_kind(exe, &kind)) {
+		if (ct_elf_kind(p->exec_path, &kind))
+			return;
+		memcpy(exe, p->exec_path, sizeof(p->exec_path));
+	}
+	if (kind.setuid || kind.setgid || kind.file_caps)
+		ct_rec_note(c, p->id, "warning", "setuid_exec",
+			    "process %d ran %s, which changes its user and strips the preload: it and "
+			    "what it starts are not traced; use `cowtrace record --user NAME`",
+			    p->pid, exe);
+	else if (kind.is_elf && kind.is_static)
+		ct_rec_note(c, p->id, "warning", "static_exec",
+			    "process %d ran %s, which is statically linked: nothing can be preloaded "
+			    "into it, it is not traced",
+			    p->pid, exe);
+	else
+		ct_rec_note(c, p->id, "warning", "not_attached",
+			    "process %d ran %s, which did not attach: it is not traced", p->pid, exe);
+}
+
+/* Is the segment still mapped there?  Then the exec has not happened. */
+static bool still_our_image(struct ct_rec_ctx *c, const struct ct_proc *p)
+{
+	size_t i;
+
+	if (ct_maps_load(p->pid, &c->maps))
+		return true; /* cannot look: say nothing */
+	for (i = 0; i < c->maps.nr; i++)
+		if (strstr(c->maps.vmas[i].name, CT_SEG_MEMFD_NAME))
+			return true;
+	return c->maps.nr == 0;
+}
+
+void ct_leave_check_execs(struct ct_rec_ctx *c, u64 now)
+{
+	struct ct_proc *p, *next;
+
+	for (p = c->procs; p; p = next) {
+		next = p->next;
+		if (!p->exec_read || p->gone_ns || now - p->exec_ns < EXEC_PATIENCE_NS)
+			continue;
+		if (still_our_image(c, p)) {
+			p->exec_ns = now; /* a slow exec, or one that failed: ask again later */
+			continue;
+		}
+		explain_unattached(c, p);
+		ct_leave_replaced(c, p);
+	}
+}
+
+static void finish_gone(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	enum ct_ended ended = CT_ENDED_KILLED;
+
+	if (p->exec_read) {
+		explain_unattached(c, p);
+		ct_leave_replaced(c, p);
+		return;
+	}
+	if (p->exit_read || (p->wstatus >= 0 && WIFEXITED(p->wstatus)))
+		ended = CT_ENDED_EXIT;
+	/* Still open: it never asked to be read. */
+	ct_close_all(c, p, NULL, CT_SIDE_END_KILLED);
+	ct_proc_end(c, p, ended, p->gone_ns);
+}
+
+void ct_leave_gone(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	int wstatus;
+
+	if (p->gone_ns)
+		return;
+	if (p->pidfd >= 0 && !ct_pidfd_exit_status(p->pidfd, &wstatus))
+		p->wstatus = wstatus;
+	p->gone_ns = ct_now_ns();
+	ct_events_drain(c, p->gone_ns);
+	/* A child of its that has not spoken yet still needs it as a parent. */
+	if (!ct_birth_under_way(c, p))
+		finish_gone(c, p);
+}
+
+void ct_leave_sweep(struct ct_rec_ctx *c, u64 now)
+{
+	struct ct_proc_status st;
+	struct ct_proc *p, *next;
+
+	for (p = c->procs; p; p = next) {
+		next = p->next;
+		if (p->gone_ns &&
+		    (!ct_birth_under_way(c, p) || now - p->gone_ns > c->seg->hold_ns + CT_NSEC_PER_SEC))
+			finish_gone(c, p);
+		else if (!p->gone_ns && p->pidfd < 0 &&
+			 (ct_proc_status_read(p->pid, &st) || st.zombie))
+			ct_leave_gone(c, p);
+	}
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The recorder's beginning and end.
+ *
+ * Invariant: READY is sent only when the trace exists and HELLOs are answered;
+ * after DONE the trace is closed and, unless it says otherwise, complete.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
+#include "base/futex.h"
+#include "recorder/io.h"
+#include "recorder/recorder.h"
+#include "recorder/serve.h"
+#include "sys/vmstat.h"
+
+int ct_segment_init(struct ct_segment *seg, u64 size, u64 hold_ns)
+{
+	if (size < sizeof(*seg))
+		return -EINVAL;
+	seg->size = size;
+	seg->start_ns = ct_now_ns();
+	seg->hold_ns = hold_ns;
+	atomic_store(&seg->heartbeat_ns, seg->start_ns);
+	/* Phase 0 has no name. */
+	atomic_store(&seg->nr_phases, 1);
+	seg->version = CT_SEG_VERSION;
+	seg->magic = CT_SEG_MAGIC;
+	atomic_store(&seg->state, CT_SEG_ON);
+	return 0;
+}
+
+static void send_msg(int fd, const struct ct_ctl_msg *m)
+{
+	/* A supervisor that has gone cannot be told, and need not be. */
+	(void)!send(fd, m, sizeof(*m), MSG_NOSIGNAL);
+}
+
+static int fail(const struct ct_recorder_opts *o, int code, const char *text)
+{
+	struct ct_ctl_msg m = { .type = CT_CTL_FAILED, .status = code };
+
+	snprintf(m.text, sizeof(m.text), "%s", text);
+	send_msg(o->control_fd, &m);
+	return 1;
+}
+
+/* Each traced process costs two descriptors here. */
+static void raise_fd_limit(void)
+{
+	struct rlimit r;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static void put_meta(struct ct_rec_ctx *c, const char *key, const char *value)
+{
+	struct ct_rec rec = { .type = CT_REC_META, .meta = { key, value } };
+
+	ct_outbox_put(c->out, &rec);
+}
+
+static void put_metas(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
+{
+	struct utsname u;
+	char text[64];
+
+	put_meta(c, "engine", o->engine);
+	put_meta(c, "cowtrace", COWTRACE_VERSION);
+	put_meta(c, "page_frames", c->caps.pfns ? "1" : "0");
+	snprintf(text, sizeof(text), "%llu",
+		 (unsigned long long)(o->seg->hold_ns / CT_NSEC_PER_MSEC));
+	put_meta(c, "hold_ms", text);
+	snprintf(text, sizeof(text), "%lld", (long long)time(NULL));
+	put_meta(c, "start_time", text);
+	if (!uname(&u)) {
+		put_meta(c, "kernel", u.release);
+		put_meta(c, "machine", u.machine);
+		put_meta(c, "host", u.nodename);
+	}
+}
+
+static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, struct ct_store *store)
+{
+	int err;
+
+	c->seg = o->seg;
+	c->start_ns = o->seg->start_ns;
+	c->vmstat_fd = -1;
+	ct_kcaps_probe(&c->caps);
+	ct_kpage_open(&c->kpage);
+	ct_vmstat_open(&c->vmstat_fd);
+	err = ct_outbox_create(store, &c->out);
+	if (err) {
+		ct_store_destroy(store);
+		return err;
+	}
+	c->modules = ct_modules_create(c->out);
+	c->sites = ct_sites_create(c->out);
+	c->names = ct_names_create();
+	if (!c->modules || !c->sites || !c->names)
+		return -ENOMEM;
+	return ct_io_create(o->seg, o->listen_fd, o->control_fd, o->token, &c->io);
+}
+
+static void ctx_fini(struct ct_rec_ctx *c)
+{
+	ct_io_destroy(c->io);
+	ct_modules_destroy(c->modules);
+	ct_sites_destroy(c->sites);
+	ct_names_destroy(c->names);
+	ct_reader_fini(&c->reader);
+	ct_maps_fini(&c->maps);
+	ct_kpage_close(&c->kpage);
+	if (c->vmstat_fd >= 0)
+		close(c->vmstat_fd);
+	free(c->tallies);
+	free(c->counts);
+	free(c->expected);
+	free(c);
+}
+
+static void note_limits(struct ct_rec_ctx *c)
+{
+	if (!c->caps.pfns)
+		ct_rec_note(c, 0, "info", "no_page_frames",
+			    "page frame numbers are not permitted to this user: copies are given as "
+			    "bounds, and not by side; record as root to have them exactly");
+	if (!c->caps.pagemap_scan)
+		ct_rec_note(c, 0, "info", "no_pagemap_scan",
+			    "this kernel has no PAGEMAP_SCAN: huge pages are not told apart");
+}
+
+/* Ends the trace, and tells the supervisor how it went. */
+static int finish(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
+{
+	struct ct_ctl_msg m = {
+		.type = CT_CTL_DONE,
+		.processes = c->totals.processes,
+		.forks = c->totals.forks,
+		.shared = c->totals.shared,
+		.copied = c->totals.copied,
+		.warnings = c->totals.notes,
+		.no_pfns = !c->caps.pfns,
+	};
+	u64 lost = ct_outbox_lost(c->out);
+	const char *why = NULL;
+	struct ct_err err = { "" };
+
+	if (lost) {
+		snprintf(m.text, sizeof(m.text),
+			 "the disk was too slow: %llu records were lost", (unsigned long long)lost);
+		why = m.text;
+	} else if (ct_outbox_error(c->out)) {
+		snprintf(m.text, sizeof(m.text), "%s", ct_outbox_error(c->out));
+		why = m.text;
+	}
+	if (ct_outbox_finish(c->out, why, &err) && !m.text[0])
+		snprintf(m.text, sizeof(m.text), "%s", err.text);
+	send_msg(o->control_fd, &m);
+	return 0;
+}
+
+int ct_recorder_run(const struct ct_recorder_opts *o)
+{
+	struct ct_ctl_msg ready = { .type = CT_CTL_READY };
+	struct ct_store *store = NULL;
+	struct ct_rec_ctx *c;
+	struct ct_err err = { "" };
+	int ret;
+
+	raise_fd_limit();
+	ret = ct_store_create(o->output, &store, &err);
+	if (ret)
+		return fail(o, ret, err.text);
+	ret = ct_store_put_command(store, o->argv);
+	c = calloc(1, sizeof(*c));
+	if (ret || !c) {
+		ct_store_destroy(store);
+		free(c);
+		return fail(o, ret ? ret : -ENOMEM, "the trace could not be begun");
+	}
+	ret = ctx_init(c, o, store);
+	if (ret) {
+		ctx_fini(c);
+		return fail(o, ret, strerror(-ret));
+	}
+	put_metas(c, o);
+	note_limits(c);
+	ready.no_pfns = !c->caps.pfns;
+	send_msg(o->control_fd, &ready);
+
+	ct_serve(c, o->seg_fd);
+
+	atomic_store(&o->seg->state, CT_SEG_OFF);
+	ret = finish(c, o);
+	ctx_fini(c);
+	return ret;
+}

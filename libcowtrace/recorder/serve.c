@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The serving loop: everything that a program may be waiting for is done here,
+ * births first, and nothing here waits for a disk.
+ *
+ * Sleeps on the segment's doorbell; wakes by itself for the heartbeat and for
+ * readings that are due.  One reading between two looks at the doorbell, so that
+ * a held child waits for one reading at most.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/futex.h"
+#include "channel/ask.h"
+#include "channel/slot.h"
+#include "recorder/io.h"
+#include "recorder/leave.h"
+#include "recorder/serve.h"
+#include "sys/pidfd.h"
+
+#define HEARTBEAT_NS (200 * CT_NSEC_PER_MSEC)
+#define TIMELINE_NS CT_NSEC_PER_SEC
+/* Readings for the timeline take this share of one core at most: 1 in TIMELINE_DUTY. */
+#define TIMELINE_DUTY 100
+/* An exit waits this long for the birth of a child that its process forked last. */
+#define BIRTH_FIRST_NS (100 * CT_NSEC_PER_MSEC)
+/* A program may start another as its last act: that one has yet to say HELLO. */
+#define LINGER_NS (150 * CT_NSEC_PER_MSEC)
+
+struct serve {
+	struct ct_rec_ctx *c;
+	int seg_fd;
+	bool command_ended, stop;
+	u64 empty_since_ns; /* no process since; 0: there are some */
+	u64 next_sweep_ns;
+	/* Slots whose exit waits for the birth of a child. */
+	u32 deferred[256];
+	u64 deferred_ns[256];
+	u32 nr_deferred;
+};
+
+static void beat(struct ct_rec_ctx *c, u64 now)
+{
+	atomic_store_explicit(&c->seg->heartbeat_ns, now, memory_order_release);
+}
+
+static void set_own(struct ct_proc *p, const struct ct_hello *h)
+{
+	struct ct_own_set *own = calloc(1, sizeof(*own));
+	u32 i;
+
+	if (!own)
+		return;
+	own->refs = 1;
+	for (i = 0; i < ct_array_size(h->own); i++)
+		if (h->own[i][0] < h->own[i][1])
+			own->v[own->nr++] = (struct ct_own_range){ h->own[i][0], h->own[i][1] };
+	p->own = own;
+}
+
+static int send_welcome(const struct serve *s, int fd, s32 status, u32 slot)
+{
+	struct ct_welcome w = { .status = status, .slot = slot, .seg_size = s->c->seg->size };
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { &w, sizeof(w) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cm;
+
+	if (!status) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cm = CMSG_FIRSTHDR(&msg);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cm), &s->seg_fd, sizeof(int));
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(w) ? 0 : -errno;
+}
+
+/* The image that ran under this pid before has been replaced. */
+static u32 end_old_image(struct ct_rec_ctx *c, s32 pid)
+{
+	struct ct_proc *old = ct_proc_of_pid(c, pid);
+	u32 parent;
+
+	if (!old)
+		return 0;
+	parent = old->parent_id;
+	ct_leave_replaced(c, old);
+	return parent;
+}
+
+static struct ct_proc *admit(struct serve *s, const struct ct_inbox_item *in, u32 slot)
+{
+	struct ct_rec_ctx *c = s->c;
+	struct ct_proc_status st = { 0 };
+	struct ct_proc *p, *parent;
+	u32 parent_id = end_old_image(c, in->pid);
+
+	ct_proc_status_read(in->pid, &st);
+	if (!parent_id && (parent = ct_proc_of_pid(c, st.ppid)))
+		parent_id = parent->id;
+	p = ct_proc_create(c, slot, in->pid, NULL);
+	if (!p)
+		return NULL;
+	p->parent_id = parent_id;
+	set_own(p, &in->hello);
+	ct_pagemap_open(in->pid, &p->pagemap_fd);
+	if (ct_proc_comm(in->pid, p->comm, sizeof(p->comm)))
+		p->comm[0] = '\0';
+	ct_proc_announce(c, p, st.ppid, ct_rec_since(c, ct_now_ns()));
+	return p;
+}
+
+static void on_hello(struct serve *s, const struct ct_inbox_item *in)
+{
+	struct ct_rec_ctx *c = s->c;
+	int slot = ct_slot_claim(c->seg, CT_HOW_HELLO, CT_SEG_SLOTS);
+	struct ct_proc *p = NULL;
+
+	if (slot >= 0)
+		p = admit(s, in, (u32)slot);
+	if (!p) {
+		send_welcome(s, in->fd, slot < 0 ? slot : -ENOMEM, 0);
+		if (slot >= 0)
+			ct_slot_free(c->seg, (u32)slot);
+		ct_rec_note(c, 0, "warning", "too_many_processes",
+			    "process %d could not be taken in: %s", in->pid,
+			    slot < 0 ? "too many processes at once" : "out of memory");
+		return;
+	}
+	ct_slot_bind_pid(c->seg, (u32)slot, in->hello.pid);
+	atomic_store(&c->seg->slots[slot].state, CT_SLOT_LIVE);
+	send_welcome(s, in->fd, 0, (u32)slot);
+	/* While its maps are as they are: call sites of short programs come late. */
+	ct_proc_read_modules(c, p);
+}
+
+static void read_inbox(struct serve *s)
+{
+	struct ct_inbox_item *in = ct_io_take(s->c->io), *next;
+	struct ct_proc *p;
+
+	for (; in; in = next) {
+		next = in->next;
+		switch (in->type) {
+		case CT_IN_HELLO:
+			on_hello(s, in);
+			close(in->fd);
+			break;
+		case CT_IN_GONE:
+			p = ct_proc_of_id(s->c, in->id);
+			if (p)
+				ct_leave_gone(s->c, p);
+			break;
+		case CT_IN_COMMAND_ENDED:
+			s->command_ended = true;
+			break;
+		case CT_IN_STOP:
+			s->stop = true;
+			break;
+		}
+		free(in);
+	}
+}
+
+static void serve_exit(struct serve *s, u32 idx, u64 since_ns)
+{
+	struct ct_rec_ctx *c = s->c;
+	struct ct_proc *p = c->by_slot[idx];
+	u64 now = ct_now_ns();
+
+	/*
+	 * A daemon's parent exits at once after the fork: what it shared is known
+	 * only when the child has been read.
+	 */
+	if (p && ct_birth_under_way(c, p) && now - since_ns < BIRTH_FIRST_NS &&
+	    s->nr_deferred < ct_array_size(s->deferred)) {
+		s->deferred_ns[s->nr_deferred] = since_ns;
+		s->deferred[s->nr_deferred++] = idx;
+		return;
+	}
+	switch (ct_ask_take(c->seg, idx)) {
+	case CT_ASK_EXIT:
+		if (p)
+			ct_leave_exit(c, p);
+		else
+			ct_ask_done(c->seg, idx);
+		break;
+	case CT_ASK_EXEC:
+		if (p)
+			ct_leave_exec(c, p);
+		else
+			ct_ask_done(c->seg, idx);
+		break;
+	case CT_ASK_BIRTH:
+		ct_birth_serve(c, idx);
+		break;
+	default:
+		break;
+	}
+}
+
+static void serve_asks(struct serve *s)
+{
+	struct ct_rec_ctx *c = s->c;
+	u32 later[256];
+	u32 i, nr_later = 0, nr;
+	int idx;
+
+	/* Births first: everything else may depend on them. */
+	while ((idx = ct_ask_next(c->seg)) >= 0) {
+		if (atomic_load(&c->seg->slots[idx].ask) == CT_ASK_BIRTH ||
+		    nr_later == ct_array_size(later))
+			serve_exit(s, (u32)idx, 0);
+		else
+			later[nr_later++] = (u32)idx;
+		beat(c, ct_now_ns());
+	}
+	nr = s->nr_deferred;
+	s->nr_deferred = 0;
+	for (i = 0; i < nr; i++)
+		serve_exit(s, s->deferred[i], s->deferred_ns[i]);
+	for (i = 0; i < nr_later; i++) {
+		serve_exit(s, later[i], ct_now_ns());
+		beat(c, ct_now_ns());
+	}
+}
+
+/* One process whose relatives have gone, or whose timeline is due.  True: did something. */
+static bool one_reading(struct ct_rec_ctx *c, u64 now)
+{
+	struct ct_image *img;
+	struct ct_proc *p;
+
+	for (p = c->procs; p; p = p->next) {
+		bool close = p->close_due_ns && p->close_due_ns <= now;
+		bool look = p->shares && p->next_read_ns && p->next_read_ns <= now;
+
+		if (p->gone_ns || p->exec_read || (!close && !look))
+			continue;
+		if (ct_birth_under_way(c, p)) {
+			/* Its next child tells the same, and more surely. */
+			p->close_due_ns = close ? now + 10 * CT_NSEC_PER_MSEC : p->close_due_ns;
+			p->next_read_ns = look ? now + 10 * CT_NSEC_PER_MSEC : p->next_read_ns;
+			continue;
+		}
+		p->close_due_ns = close ? 0 : p->close_due_ns;
+		p->next_read_ns = now + TIMELINE_NS;
+		if (ct_proc_read(c, p, &img))
+			continue; /* it is on its way out */
+		if (close)
+			ct_close_all(c, p, img, CT_SIDE_END_RELATIVE_GONE);
+		else
+			ct_close_look(c, p, img);
+		ct_image_unref(img);
+		p->next_read_ns =
+			now + ct_max(TIMELINE_NS, (ct_now_ns() - now) * TIMELINE_DUTY);
+		return true;
+	}
+	return false;
+}
+
+static u64 next_wake(const struct serve *s, u64 now)
+{
+	u64 at = now + HEARTBEAT_NS;
+	const struct ct_proc *p;
+
+	for (p = s->c->procs; p; p = p->next) {
+		if (p->close_due_ns)
+			at = ct_min(at, p->close_due_ns);
+		if (p->shares && p->next_read_ns)
+			at = ct_min(at, p->next_read_ns);
+	}
+	if (s->nr_deferred)
+		at = ct_min(at, now + CT_NSEC_PER_MSEC);
+	return at > now ? at - now : 0;
+}
+
+static bool finished(struct serve *s, u64 now)
+{
+	if (s->stop)
+		return true;
+	if (s->c->procs || !s->command_ended) {
+		s->empty_since_ns = 0;
+		return false;
+	}
+	if (!s->empty_since_ns)
+		s->empty_since_ns = now;
+	return now - s->empty_since_ns >= LINGER_NS;
+}
+
+/* The recording ends while programs run on: what they hold is read once more. */
+static void end_running(struct ct_rec_ctx *c)
+{
+	struct ct_image *img;
+
+	while (c->procs) {
+		struct ct_proc *p = c->procs;
+
+		img = NULL;
+		if (p->shares && ct_proc_read(c, p, &img))
+			img = NULL;
+		ct_close_all(c, p, img, CT_SIDE_END_RECORDING);
+		ct_image_unref(img);
+		ct_proc_end(c, p, CT_ENDED_RUNNING, ct_now_ns());
+		beat(c, ct_now_ns());
+	}
+}
+
+void ct_serve(struct ct_rec_ctx *c, int seg_fd)
+{
+	struct serve s = { .c = c, .seg_fd = seg_fd };
+	u64 now = ct_now_ns();
+
+	while (!finished(&s, now)) {
+		beat(c, now);
+		read_inbox(&s);
+		ct_events_drain(c, now);
+		serve_asks(&s);
+		now = ct_now_ns();
+		if (now >= s.next_sweep_ns) {
+			s.next_sweep_ns = now + HEARTBEAT_NS;
+			ct_birth_expire(c, now);
+			ct_leave_sweep(c, now);
+			ct_leave_check_execs(c, now);
+		}
+		if (one_reading(c, now))
+			continue;
+		ct_bell_wait(c->seg, next_wake(&s, now));
+		now = ct_now_ns();
+	}
+	ct_events_drain(c, ct_now_ns());
+	end_running(c);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Call sites: stacks of (module, offset), each told to the store once. */
+#ifndef CT_RECORDER_SITES_H
+#define CT_RECORDER_SITES_H
+
+#include "recorder/modules.h"
+
+struct ct_sites;
+
+struct ct_sites *ct_sites_create(struct ct_outbox *out);
+void ct_sites_destroy(struct ct_sites *s);
+
+/* The id of the stack pcs[0..nr), leaf first; 0 for an empty one. */
+u32 ct_sites_id(struct ct_sites *s, const struct ct_modmap *map, const u64 *pcs, u32 nr);
+
+/* Module id of the leaf frame of a site. */
+u32 ct_sites_leaf_module(const struct ct_sites *s, u32 id);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The recorder's memory: processes, forks, and what they share.  All of it
+ * belongs to the serving thread; nothing here is locked.
+ */
+#ifndef CT_RECORDER_STATE_H
+#define CT_RECORDER_STATE_H
+
+#include "census/bounds.h"
+#include "census/compare.h"
+#include "census/reading.h"
+#include "channel/ring.h"
+#include "channel/segment.h"
+#include "recorder/modules.h"
+#include "recorder/names.h"
+#include "recorder/outbox.h"
+#include "recorder/regions.h"
+#include "recorder/sites.h"
+#include "recorder/tagmap.h"
+#include "sys/kcaps.h"
+#include "sys/kpage.h"
+#include "sys/maps.h"
+
+/*
+ * Counters of everything else that moves pages.  Where two samples are equal,
+ * nothing but copy-on-write has changed a page frame between them.
+ */
+struct ct_activity {
+	u64 migrated, swapped_in, swapped_out, collapsed;
+	bool ksm; /* ksmd runs, or ran */
+};
+
+/*
+ * Processes that descend from one image by fork, and so may share pages.  An
+ * exec leaves it.
+ */
+struct ct_family {
+	u32 refs;
+	u32 alive;
+};
+
+/* Memory of the shim in an image and in what is forked from it. */
+struct ct_own_set {
+	u32 refs;
+	u32 nr;
+	struct ct_own_range v[6];
+};
+
+/* A fork: what both shared, and how the two sides ended. */
+struct ct_fork {
+	u32 refs; /* its shares, and the list of unfinished forks */
+	u32 id;
+	u64 start_ns; /* since the recording began */
+	u64 clone_ns, born_ns; /* CLOCK_MONOTONIC: the clone ran between these */
+	struct ct_image *orig;
+	struct ct_regionset *regions;
+	struct ct_activity activity; /* at the birth, or before */
+	bool pair; /* nobody else has been in the family since */
+	struct ct_proc *proc[2]; /* enum ct_side; NULL: gone */
+	struct ct_image *end[2]; /* the last reading of a side */
+	struct ct_activity end_activity[2];
+	bool closed[2];
+	bool unread[2]; /* went before it could be read */
+	u64 copied[2], unknown[2]; /* as last told */
+	u64 told[2]; /* copies in the timeline so far */
+	u64 bound_min, bound_max; /* without PFNs */
+	u64 end_ns;
+	/* The child's own numbers at its end, to compare with the kernel's. */
+	bool have_witness;
+	u32 witness_process;
+	u64 witness_ns, witness_dirty, witness_alone;
+};
+
+/* What one process holds of one fork. */
+struct ct_share {
+	struct ct_share *next; /* older */
+	struct ct_fork *fork;
+	enum ct_side side;
+	struct ct_extents extents;
+	/*
+	 * Set where a newer fork has taken most of the pages over, but not those that
+	 * the program keeps from its children (MADV_DONTFORK, WIPEONFORK): how all of
+	 * them were at that fork, and which of them are still this one's.
+	 */
+	struct ct_image *frozen;
+	struct ct_page_run *carried;
+	size_t nr_carried;
+};
+
+/* A change of the address space that cannot be placed before or after a fork yet. */
+struct ct_drop {
+	u64 begin_ns, end_ns; /* CLOCK_MONOTONIC, of the call */
+	u64 page, pages;
+	u64 to; /* page; moved there, or CT_DROPPED */
+};
+#define CT_DROPPED UINT64_MAX
+
+/* Ids of the regions that a process has in the trace. */
+struct ct_region_id {
+	u64 hash;
+	u32 id; /* 0: empty */
+};
+
+struct ct_proc {
+	struct ct_proc *next;
+	u32 id;
+	u32 parent_id;
+	s32 pid; /* in the recorder's pid namespace */
+	u32 slot;
+	int pidfd, pagemap_fd;
+	char comm[16];
+
+	struct ct_family *family;
+	struct ct_share *shares; /* newest first */
+	struct ct_own_set *own;
+
+	struct ct_tagmap *tags;
+	struct ct_modmap *modmap;
+	u64 modmap_ns; /* when it was read */
+	u8 thp, ksm; /* what prctl set for all of it */
+	struct ct_regionset *regions; /* at its last fork or birth */
+	u64 regions_hash; /* of the maps and the tags that they came from */
+	struct ct_region_id *region_ids;
+	u32 nr_region_ids, cap_region_ids;
+
+	/* Drops that wait for a fork in progress. */
+	struct ct_drop *drops;
+	u32 nr_drops, cap_drops;
+	u32 forks_seen; /* births handled, and clones that failed */
+	u32 birth_fork; /* id of the fork that made it; 0: a HELLO did */
+
+	struct ct_image *last; /* the newest reading, whatever for */
+	struct ct_patch *hot; /* newer than last: pages looked at singly, ascending */
+	u32 nr_hot;
+
+	u64 next_read_ns; /* for the timeline; 0: nothing shared */
+	u64 close_due_ns; /* its relatives have gone; 0: no */
+	bool exit_read; /* the reading before its end was taken */
+	bool exec_read; /* the same before an exec, which may fail yet */
+	struct ct_image *exec_image;
+	u64 exec_ns;
+	u64 gone_ns; /* it has gone; kept for a child that has not spoken yet */
+	char exec_path[128];
+	s32 wstatus;
+};
+
+/* A clone that has returned in the parent; the child has yet to say a word. */
+struct ct_expected {
+	u32 slot, parent; /* parent: process id */
+	s32 pid; /* as the parent sees it */
+	u64 deadline_ns;
+};
+
+/* The newest forks, for what the parent tells after the child's birth. */
+struct ct_recent {
+	u32 slot, fork;
+	s32 pid;
+};
+#define CT_RECENT 1024
+
+struct ct_totals {
+	u64 processes, forks, shared, copied, dropped;
+	u64 notes;
+};
+
+struct ct_rec_ctx {
+	struct ct_segment *seg;
+	struct ct_kcaps caps;
+	struct ct_kpage kpage;
+	struct ct_reader reader;
+	struct ct_maps maps; /* scratch */
+	int vmstat_fd;
+	u64 start_ns;
+	bool force_no_pfns;
+
+	struct ct_outbox *out;
+	struct ct_modules *modules;
+	struct ct_sites *sites;
+	struct ct_names *names;
+
+	struct ct_proc *procs; /* alive, or gone and waiting for a child's word */
+	u32 nr_alive;
+	struct ct_proc *by_slot[CT_SEG_SLOTS];
+	u32 next_process, next_fork, next_region;
+	struct ct_expected *expected;
+	u32 nr_expected, cap_expected;
+	struct ct_recent recent[CT_RECENT];
+	struct ct_ring_reader ring;
+	u64 dropped_told, torn_told;
+	struct ct_totals totals;
+	struct ct_io *io;
+	/* Scratch for tallies by region. */
+	struct ct_tally *tallies;
+	u64 *counts;
+	u32 cap_tallies;
+};
+
+static inline u64 ct_rec_since(const struct ct_rec_ctx *c, u64 mono_ns)
+{
+	return mono_ns > c->start_ns ? mono_ns - c->start_ns : 0;
+}
+
+/* proc.c: making and ending processes */
+struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const struct ct_proc *from);
+struct ct_proc *ct_proc_of_pid(struct ct_rec_ctx *c, s32 pid);
+struct ct_proc *ct_proc_of_id(struct ct_rec_ctx *c, u32 id);
+void ct_proc_announce(struct ct_rec_ctx *c, const struct ct_proc *p, s32 parent_pid, u64 start_ns);
+/* Leaves its family; the last one left there has its shares closed soon. */
+void ct_proc_leave_family(struct ct_rec_ctx *c, struct ct_proc *p);
+/* Tells the end, frees the slot and the process. */
+void ct_proc_end(struct ct_rec_ctx *c, struct ct_proc *p, enum ct_ended ended, u64 end_ns);
+/* Where p has its code now. */
+void ct_proc_read_modules(struct ct_rec_ctx *c, struct ct_proc *p);
+u32 ct_proc_site(struct ct_rec_ctx *c, struct ct_proc *p, const u64 *pcs, u32 nr);
+/* The regions of the maps whose text is in c->maps, not parsed yet; one reference, or NULL. */
+struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p);
+/* Id of a region in the trace, told to the store when it is new. */
+u32 ct_proc_region_id(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_region *r);
+/* A reading of p's memory now, chunks shared with its last one; becomes p->last. */
+int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_img);
+void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const char *code,
+		 const char *fmt, ...) ct_printf(5, 6);
+
+/* birth.c */
+void ct_birth_serve(struct ct_rec_ctx *c, u32 slot);
+/* The parent's clone has returned with a child. */
+void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev);
+/* Gives up births that will not come: the child was killed before it spoke. */
+void ct_birth_expire(struct ct_rec_ctx *c, u64 now);
+/* True when a clone of p has begun and its child has not been read yet. */
+bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p);
+
+/* close.c: what became of a fork's pages */
+enum ct_close { CT_CLOSE_LOOK, CT_CLOSE_FINAL };
+void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
+		    struct ct_image *now, enum ct_side_end why, enum ct_close how);
+/* All of them; now NULL: could not be read. */
+void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
+		  enum ct_side_end why);
+void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now);
+void ct_share_free(struct ct_share *s);
+void ct_fork_unref(struct ct_fork *f);
+void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret);
+int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr);
+
+/* carry.c: pages that stay with an older fork */
+bool ct_carry_on(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
+		 struct ct_image *child);
+int ct_carry_compose(const struct ct_share *s, const struct ct_image *now,
+		     struct ct_image **ret_whole);
+
+/* events.c */
+void ct_events_drain(struct ct_rec_ctx *c, u64 now);
+void ct_drops_apply(struct ct_rec_ctx *c, struct ct_proc *p, u64 before_ns);
+
+#endif

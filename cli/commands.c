@@ -48,8 +48,5 @@ const struct ct_command *const ct_commands[] = {
 #ifdef CT_HAVE_RECORD
 	&ct_command_record,
 #endif
-#ifdef CT_HAVE_REPORT
-	&ct_command_report,
-#endif
-	&command_roff,	    &command_completion, NULL,
+	&ct_command_report, &command_roff, &command_completion, NULL,
 };

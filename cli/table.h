@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Tables of text that are as wide as they must be, and no wider than the terminal. */
+#ifndef CT_CLI_TABLE_H
+#define CT_CLI_TABLE_H
+
+#include "term.h"
+
+#define CT_TABLE_COLUMNS 12
+
+struct ct_table {
+	/* "<name" is left, ">name" right aligned; the last column takes the rest of a line. */
+	const char *heads[CT_TABLE_COLUMNS];
+	size_t nr_columns;
+	char **cells; /* row by row; NULL: no memory, prints as "" */
+	size_t nr_cells, cap;
+};
+
+/* Starts a table with these heads, NULL at the end. */
+void ct_table_init(struct ct_table *t, const char *const *heads);
+
+/* The next cell; a row is nr_columns of them. */
+void ct_table_cell(struct ct_table *t, const char *fmt, ...) ct_printf(2, 3);
+
+/* Prints all rows and frees them. */
+void ct_table_print(struct ct_table *t, const struct ct_term *term);
+
+#endif

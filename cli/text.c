@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The text report: its order, its head and what every section uses.  The first
+ * ten lines answer the question; all below them is for those who must know more.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "format.h"
+#include "text.h"
+
+void ct_text_heading(const struct ct_text_report *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputc('\n', t->term.out);
+	ct_style_on(&t->term, CT_BOLD);
+	va_start(ap, fmt);
+	vfprintf(t->term.out, fmt, ap);
+	va_end(ap);
+	ct_style_off(&t->term, CT_BOLD);
+	fputc('\n', t->term.out);
+}
+
+void ct_text_more(const struct ct_text_report *t, size_t shown, size_t all, const char *what)
+{
+	if (all > shown)
+		ct_printf_styled(&t->term, CT_DIM, "  ... %s more %s (--top 0 lists all)\n",
+				 ct_format_count(all - shown).s, what);
+}
+
+static void print_command(const struct ct_text_report *t)
+{
+	const struct cowtrace_recording *rec = cowtrace_report_recording(t->r);
+	int room = t->term.width;
+
+	ct_style_on(&t->term, CT_BOLD);
+	for (size_t i = 0; i < rec->nr_args && room > 1; i++) {
+		if (i) {
+			fputc(' ', t->term.out);
+			room--;
+		}
+		room -= ct_print_text(&t->term, rec->command[i], room);
+	}
+	if (!rec->nr_args)
+		fputs(t->path, t->term.out);
+	ct_style_off(&t->term, CT_BOLD);
+	fputc('\n', t->term.out);
+}
+
+static void print_origin(const struct ct_text_report *t)
+{
+	const struct cowtrace_recording *rec = cowtrace_report_recording(t->r);
+	size_t processes = cowtrace_report_nr_processes(t->r);
+
+	ct_style_on(&t->term, CT_DIM);
+	fprintf(t->term.out, "%s recorded, %s process%s, engine %s", ct_format_ns(rec->end_ns).s,
+		ct_format_count(processes).s, processes == 1 ? "" : "es",
+		*rec->engine ? rec->engine : "unknown");
+	if (*rec->kernel)
+		fprintf(t->term.out, ", Linux %s", rec->kernel);
+	if (*rec->host)
+		fprintf(t->term.out, " on %s", rec->host);
+	ct_style_off(&t->term, CT_DIM);
+	fputc('\n', t->term.out);
+}
+
+static void print_state(const struct ct_text_report *t)
+{
+	const struct cowtrace_recording *rec = cowtrace_report_recording(t->r);
+	char text[700];
+
+	if (rec->complete)
+		return;
+	if (rec->writer_pid)
+		snprintf(text, sizeof(text),
+			 "STILL RECORDING: process %d has this trace open; this is what it held "
+			 "a moment ago.",
+			 rec->writer_pid);
+	else
+		snprintf(text, sizeof(text),
+			 "INCOMPLETE: %s. What was recorded until then follows.",
+			 rec->why_incomplete);
+	fputc('\n', t->term.out);
+	ct_style_on(&t->term, CT_BAD);
+	ct_print_wrapped(&t->term, 0, text);
+	ct_style_off(&t->term, CT_BAD);
+}
+
+void ct_text_print(const struct ct_text_report *t)
+{
+	print_command(t);
+	print_origin(t);
+	print_state(t);
+	ct_text_summary(t);
+	ct_text_groups(t);
+	ct_text_forks(t);
+	ct_text_regions(t);
+	ct_text_growth(t);
+	ct_text_reconcile(t);
+	ct_text_notes(t);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Regions: which memory was copied, whose, and who mapped it with which advice. */
+#include <string.h>
+
+#include "format.h"
+#include "table.h"
+#include "text.h"
+
+/* "thp=hugepage, ksm=mergeable", or "". */
+static void advice(const struct cowtrace_region *g, char *to, size_t len)
+{
+	const char *const words[][2] = { { "thp", g->thp },
+					 { "ksm", g->ksm },
+					 { "", g->fork_advice } };
+	size_t n = 0;
+
+	*to = 0;
+	for (size_t i = 0; i < ct_array_size(words); i++)
+		if (strcmp(words[i][1], "unset") && n < len)
+			n += (size_t)snprintf(to + n, len - n, "%s%s%s%s", n ? ", " : "",
+					      words[i][0], *words[i][0] ? "=" : "", words[i][1]);
+}
+
+static void region_row(struct ct_table *tab, const struct cowtrace_region *g)
+{
+	char words[80];
+
+	advice(g, words, sizeof(words));
+	ct_table_cell(tab, "%s %5s", ct_format_pages(g->copied).s,
+		      ct_format_share(g->copied, g->shared).s);
+	ct_table_cell(tab, "%s", ct_format_pages(g->shared).s);
+	ct_table_cell(tab, "%s", ct_format_pages(g->dropped).s);
+	ct_table_cell(tab, "%s", ct_format_bytes(g->end - g->start).s);
+	ct_table_cell(tab, "%d", g->pid);
+	ct_table_cell(tab, "%s", g->kind);
+	ct_table_cell(tab, "%s%s%s%s%s%s", *g->name ? g->name : "unnamed", *words ? " [" : "",
+		      words, *words ? "]" : "", *g->site_text ? " from " : "", g->site_text);
+}
+
+void ct_text_regions(const struct ct_text_report *t)
+{
+	static const char *const heads[] = { ">copied",
+					     ">shared",
+					     ">dropped",
+					     ">size",
+					     ">pid",
+					     "<kind",
+					     "<name, advice, mapped from",
+					     NULL };
+	size_t all = cowtrace_report_all_regions(t->r);
+	size_t shown = cowtrace_report_nr_regions(t->r), rows = 0;
+	struct ct_table tab;
+
+	ct_table_init(&tab, heads);
+	for (size_t i = 0; i < shown; i++) {
+		const struct cowtrace_region *g = cowtrace_report_region(t->r, i);
+
+		/* A list of nothing helps nobody, unless it was asked for. */
+		if (t->top && (g->shared == COWTRACE_UNKNOWN || !g->shared))
+			continue;
+		region_row(&tab, g);
+		rows++;
+	}
+	if (!rows)
+		return;
+	ct_text_heading(t, "REGIONS WITH MOST COPIES");
+	ct_table_print(&tab, &t->term);
+	ct_text_more(t, rows, all, "regions");
+}

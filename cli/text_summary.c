@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The summary: how much the kernel copied, as a share of what was shared, on
+ * which side, where most.  When nothing was recorded: why.
+ *
+ * Invariant: a number that misses something says so in the same line.
+ */
+#include <string.h>
+
+#include "format.h"
+#include "text.h"
+
+/* "  parent copied   187.2 MiB   13.3%   (47,923 pages)" */
+static void line(const struct ct_text_report *t, const char *what, u64 pages, u64 shared,
+		 const char *meaning)
+{
+	fprintf(t->term.out, "  %-15s ", what);
+	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_pages(pages).s);
+	fprintf(t->term.out, "  %6s  %11s pages  ", ct_format_share(pages, shared).s,
+		ct_format_count(pages).s);
+	ct_printf_styled(&t->term, CT_DIM, "%s\n", meaning);
+}
+
+static const char *first_error(const struct ct_text_report *t)
+{
+	const char *text = NULL;
+
+	for (size_t i = 0; i < cowtrace_report_nr_notes(t->r); i++) {
+		const struct cowtrace_note *n = cowtrace_report_note(t->r, i);
+
+		if (!strcmp(n->severity, "error"))
+			return n->text;
+		if (!text && !strcmp(n->severity, "warning"))
+			text = n->text;
+	}
+	return text;
+}
+
+static void nothing(const struct ct_text_report *t)
+{
+	const char *why = first_error(t);
+
+	fputc('\n', t->term.out);
+	if (t->filtered) {
+		ct_print_wrapped(
+			&t->term, 0,
+			"No fork matches: widen or leave out --since, --until, --process.");
+		return;
+	}
+	ct_printf_styled(&t->term, CT_WARN, "No fork was recorded.\n");
+	if (why)
+		ct_print_wrapped(&t->term, 2, why);
+	else if (!cowtrace_report_nr_processes(t->r))
+		ct_print_wrapped(
+			&t->term, 2,
+			"No process attached: the command is static, setuid, or was started "
+			"through something that clears the environment (sudo, su, env -i).");
+	else
+		ct_print_wrapped(&t->term, 2,
+				 "The command ran under cowtrace and did not fork. vfork and "
+				 "posix_spawn share all memory until exec and copy none.");
+}
+
+static void fork_times(const struct ct_text_report *t, const struct cowtrace_group *all)
+{
+	if (!all->nr_timed)
+		return;
+	fprintf(t->term.out, "  %-15s ", "fork() took");
+	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_ns(all->fork_ns_max).s);
+	if (all->nr_timed > 1)
+		fprintf(t->term.out, "  at worst, %s on average of %s",
+			ct_format_ns(all->fork_ns_sum / all->nr_timed).s,
+			ct_format_count(all->nr_timed).s);
+	fputc('\n', t->term.out);
+}
+
+/* The one region that lost most, when it is worth a line. */
+static void worst_region(const struct ct_text_report *t, u64 copied)
+{
+	const struct cowtrace_region *worst = cowtrace_report_region(t->r, 0);
+
+	for (size_t i = 1; i < cowtrace_report_nr_regions(t->r); i++) {
+		const struct cowtrace_region *g = cowtrace_report_region(t->r, i);
+
+		if (g->copied != COWTRACE_UNKNOWN &&
+		    (worst->copied == COWTRACE_UNKNOWN || g->copied > worst->copied))
+			worst = g;
+	}
+	if (!worst || worst->copied == COWTRACE_UNKNOWN || !worst->copied || !copied)
+		return;
+	fprintf(t->term.out, "  %-15s %9s  %6s  of all copies in %s of pid %d", "most of it",
+		ct_format_pages(worst->copied).s, ct_format_share(worst->copied, copied).s,
+		worst->kind, worst->pid);
+	if (*worst->name && *worst->name != '[') {
+		fputs(": ", t->term.out);
+		ct_print_text(&t->term, worst->name, 40);
+	}
+	fputc('\n', t->term.out);
+}
+
+static u64 known(u64 v)
+{
+	return v == COWTRACE_UNKNOWN ? 0 : v;
+}
+
+static void gaps(const struct ct_text_report *t, const struct cowtrace_group *all)
+{
+	char text[300];
+
+	if (all->nr_unread) {
+		snprintf(text, sizeof(text),
+			 "%s of %s sides could not be read (killed, or still open) and are in no "
+			 "sum: "
+			 "'?' below.",
+			 ct_format_count(all->nr_unread).s,
+			 ct_format_count(2ULL * all->nr_forks).s);
+		ct_style_on(&t->term, CT_WARN);
+		ct_print_wrapped(&t->term, 2, text);
+		ct_style_off(&t->term, CT_WARN);
+	}
+	if (known(all->unknown)) {
+		snprintf(text, sizeof(text),
+			 "%s pages (%s) changed for another cause than a write, or cannot be told: "
+			 "unknown, not copied.",
+			 ct_format_count(all->unknown).s, ct_format_pages(all->unknown).s);
+		ct_style_on(&t->term, CT_WARN);
+		ct_print_wrapped(&t->term, 2, text);
+		ct_style_off(&t->term, CT_WARN);
+	}
+}
+
+/* Where page frames may not be read, only bounds of the sum are known. */
+static void bounds(const struct ct_text_report *t)
+{
+	u64 min = 0, max = 0;
+
+	for (size_t i = 0; i < cowtrace_report_nr_forks(t->r); i++) {
+		const struct cowtrace_fork *f = cowtrace_report_fork(t->r, i);
+
+		if (f->copied_min == COWTRACE_UNKNOWN || f->copied_max == COWTRACE_UNKNOWN)
+			return;
+		min += f->copied_min;
+		max += f->copied_max;
+	}
+	if (min == max)
+		return;
+	fprintf(t->term.out,
+		"  without page frames (run cowtrace as root) copies are known in bounds: "
+		"%s to %s\n",
+		ct_format_pages(min).s, ct_format_pages(max).s);
+}
+
+void ct_text_summary(const struct ct_text_report *t)
+{
+	const struct cowtrace_group *all = cowtrace_report_total(t->r);
+	u64 shared = all->pages_shared;
+
+	if (!all->nr_forks) {
+		nothing(t);
+		return;
+	}
+	fprintf(t->term.out, "\n  %-15s ", all->nr_forks == 1 ? "a fork shared" : "forks shared");
+	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_pages(shared).s);
+	fprintf(t->term.out, "  %6s  %11s pages  ", "", ct_format_count(shared).s);
+	ct_printf_styled(&t->term, CT_DIM, "in %s fork%s; %s in huge pages\n",
+			 ct_format_count(all->nr_forks).s, all->nr_forks == 1 ? "" : "s",
+			 ct_format_pages(all->huge_pages_shared).s);
+	line(t, "parent copied", all->parent_copied, shared, "written there while shared");
+	line(t, "child copied", all->child_copied, shared, "the same in the child");
+	line(t, "child dropped", all->child_dropped, shared, "unmapped or thrown away, no copy");
+	line(t, "child new", all->child_fresh, COWTRACE_UNKNOWN, "memory it touched for itself");
+	fork_times(t, all);
+	worst_region(t, known(all->parent_copied) + known(all->child_copied));
+	bounds(t);
+	gaps(t, all);
+}

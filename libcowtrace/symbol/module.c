@@ -118,6 +118,7 @@ int ct_symbol_module_open(const char *path, const u8 *id, size_t id_len, char **
 		.find_elf = dwfl_build_id_find_elf,
 		.find_debuginfo = dwfl_standard_find_debuginfo,
 		.section_address = dwfl_offline_section_address,
+		/* libdwfl wants a place with a pointer in it; NULL in it is its default. */
 		.debuginfo_path = debug_path,
 	};
 	r = module_report(m, path, id, id_len);

@@ -11,7 +11,7 @@ struct ct_symbol_module;
 /*
  * Opens path when its build id is the one asked for (id_len 0: any), else what
  * elfutils finds by build id.  0; -ENOENT: neither is there; -ENOMEM.
- * debug_path is libdwfl's list of directories, NULL for its default; it must
+ * *debug_path is libdwfl's list of directories, NULL for its default; it must
  * live as long as the module.
  */
 int ct_symbol_module_open(const char *path, const u8 *id, size_t id_len, char **debug_path,

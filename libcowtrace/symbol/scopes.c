@@ -9,17 +9,21 @@
 
 #include <dwarf.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *die_name(Dwarf_Die *die)
 {
 	Dwarf_Attribute attr;
 	const char *name = NULL;
 
-	/* The linkage name tells overloads and namespaces apart; C has none. */
+	/*
+	 * A mangled name tells overloads and namespaces apart.  Other linkage names are
+	 * aliases inside a library (glibc's __GI_x): the source's name is better.
+	 */
 	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr) ||
 	    dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
 		name = dwarf_formstring(&attr);
-	return name ? name : dwarf_diename(die);
+	return name && strncmp(name, "_Z", 2) == 0 ? name : dwarf_diename(die);
 }
 
 static u64 die_number(Dwarf_Die *die, unsigned int at)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "symbol/demangle.h"
 #include "symbol/module.h"
 #include "symbol/perfmap.h"
 #include "symbol/pool.h"
@@ -41,6 +42,7 @@ struct jit {
 
 struct ct_symbolizer {
 	struct ct_pool strings;
+	struct ct_demangler demangler;
 	struct module *modules;
 	size_t nr_modules;
 	struct answer *answers; /* open addressing */
@@ -48,6 +50,7 @@ struct ct_symbolizer {
 	size_t cap_answers; /* a power of two */
 	struct jit *jits;
 	size_t nr_jits;
+	char *debug_path; /* NULL: elfutils's own */
 };
 
 int ct_symbolizer_create(struct ct_symbolizer **ret)
@@ -57,6 +60,17 @@ int ct_symbolizer_create(struct ct_symbolizer **ret)
 	if (!s)
 		return -ENOMEM;
 	*ret = s;
+	return 0;
+}
+
+int ct_symbolizer_debug_path(struct ct_symbolizer *s, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	free(s->debug_path);
+	s->debug_path = copy;
 	return 0;
 }
 
@@ -72,10 +86,12 @@ void ct_symbolizer_destroy(struct ct_symbolizer *s)
 		free(s->answers[i].frames);
 	for (size_t i = 0; i < s->nr_jits; i++)
 		ct_perfmap_fini(&s->jits[i].map);
+	ct_demangler_fini(&s->demangler);
 	ct_pool_fini(&s->strings);
 	free(s->modules);
 	free(s->answers);
 	free(s->jits);
+	free(s->debug_path);
 	free(s);
 }
 
@@ -93,7 +109,7 @@ static int module_add(struct ct_symbolizer *s, const char *path, const u8 *id, s
 	if (!m->path)
 		return -ENOMEM;
 	memcpy(m->id, id_len ? id : m->id, id_len);
-	r = ct_symbol_module_open(path, id, id_len, NULL, &m->file);
+	r = ct_symbol_module_open(path, id, id_len, &s->debug_path, &m->file);
 	if (r == -ENOMEM) {
 		free(m->path);
 		return r;
@@ -187,6 +203,7 @@ static int answer_make(struct ct_symbolizer *s, const struct module *m, u64 look
 			frames[i].function = place_name(s, m->path, shown);
 		if (!frames[i].function)
 			return -ENOMEM;
+		frames[i].function = ct_demangle(&s->demangler, &s->strings, frames[i].function);
 	}
 	ret->frames = malloc(nr * sizeof(*frames));
 	if (!ret->frames)

@@ -24,12 +24,12 @@ struct ct_symbolizer;
 /* Strings belong to the symbolizer and live as long as it does. */
 struct ct_frame {
 	/* Never NULL.  Where no name is known: "MODULE+0xOFFSET", or "0xADDRESS". */
-	const char *function;
-	const char *file; /* source file as the compiler was told; NULL unknown */
-	int line;	  /* 0 unknown */
-	bool inlined;	  /* its caller is the next frame of the same answer */
-	bool known;	  /* false: function is a place, not a name */
-	u64 func_offset;  /* from the start of the function that holds the code; 0 unknown */
+	const char *function; /* demangled */
+	const char *file;     /* source file as the compiler was told; NULL unknown */
+	int line;	      /* 0 unknown */
+	bool inlined;	      /* its caller is the next frame of the same answer */
+	bool known;	      /* false: function is a place, not a name */
+	u64 func_offset;      /* from the start of the function that holds the code; 0 unknown */
 };
 
 /*
@@ -43,6 +43,12 @@ int ct_symbolizer_create(struct ct_symbolizer **ret);
 
 /* NULL is fine. */
 void ct_symbolizer_destroy(struct ct_symbolizer *s);
+
+/*
+ * Where separate debug files are, a list with ':' as libdwfl takes it, instead of
+ * ":.debug:/usr/lib/debug".  Before the first look-up.  0, -ENOMEM.
+ */
+int ct_symbolizer_debug_path(struct ct_symbolizer *s, const char *path);
 
 /*
  * Frames at file_offset (bytes into the ELF file) of the file at path, leaf

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes a trace as a recorder would, of any size: a server that forks, with
+ * regions, counts, growth and witnesses.  For measuring and testing readers; the
+ * numbers are made up, but consistent: sums over regions are the sides' totals.
+ *
+ * Invariant: the same arguments give the same rows.
+ */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+/* Deterministic, and the same on every libc. */
+static u64 random_state = 42;
+
+static u32 below(u32 n)
+{
+	random_state = random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (u32)((random_state >> 33) % n);
+}
+
+static void put(struct ct_store *s, struct ct_rec rec)
+{
+	if (ct_store_put(s, &rec))
+		errx(1, "%s", ct_store_error(s));
+}
+
+#define NR_SITES 200
+#define NR_FRAMES 12
+
+static void put_modules_and_sites(struct ct_store *s)
+{
+	char path[64];
+
+	for (u32 i = 1; i <= 20; i++) {
+		snprintf(path, sizeof(path), "/opt/gen/lib/libgen%u.so", i);
+		put(s, (struct ct_rec){ CT_REC_MODULE, .module = { .id = i, .path = path } });
+	}
+	for (u32 i = 1; i <= NR_SITES; i++) {
+		struct ct_rec_frame frames[NR_FRAMES];
+
+		for (u32 n = 0; n < NR_FRAMES; n++)
+			frames[n] = (struct ct_rec_frame){ 1 + below(20), 0x1000 + below(1 << 20) };
+		put(s, (struct ct_rec){ CT_REC_SITE, .site = { i, NR_FRAMES, frames } });
+	}
+}
+
+static void put_region(struct ct_store *s, u32 id, u32 process)
+{
+	static const char *const names[] = { "", "/usr/lib/x86_64-linux-gnu/libc.so.6", "[heap]",
+					     "dict.ht_table", "arena" };
+	u64 start = 0x7f0000000000ULL + (u64)id * 0x200000;
+
+	put(s, (struct ct_rec){ CT_REC_REGION,
+				.region = { .id = id,
+					    .process = process,
+					    .start = start,
+					    .end = start + (1 + below(256)) * CT_PAGE_SIZE,
+					    .kind = below(CT_KIND_SHARED),
+					    .name = names[below(5)],
+					    .tagged = below(2),
+					    .site = 1 + below(NR_SITES),
+					    .thp = below(4),
+					    .t_ns = id * 1000ULL } });
+}
+
+/* A fork whose child has `regions` of the ids from `first` on. */
+static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions)
+{
+	u64 start = id * 50000000ULL, shared = 0, copied = 0, dropped = 0, parent_copied = 0;
+	u32 child = id + 1;
+
+	put(s,
+	    (struct ct_rec){ CT_REC_PROCESS, .process = { child, 1, (s32)(1000 + child), 1001,
+							  "server", "/opt/gen/server", start } });
+	for (u32 i = 0; i < regions; i++) {
+		u32 pages = 1 + below(256), c = below(pages), d = below(pages - c + 1),
+		    p = below(pages);
+
+		put_region(s, first + i, child);
+		put(s, (struct ct_rec){
+			       CT_REC_REGION_COUNT,
+			       .region_count = { id, first + i, CT_SIDE_CHILD, pages, 0, c, d } });
+		put(s, (struct ct_rec){
+			       CT_REC_REGION_COUNT,
+			       .region_count = { id, 1 + i % 100, CT_SIDE_PARENT, pages, 0, p } });
+		shared += pages;
+		copied += c;
+		dropped += d;
+		parent_copied += i < 100 ? p : 0;
+	}
+	put(s, (struct ct_rec){ CT_REC_FORK, .fork = { .id = id,
+						       .parent = 1,
+						       .child = child,
+						       .child_pid = (s32)(1000 + child),
+						       .site = 1 + id % 7,
+						       .phase = "serve",
+						       .how = "fork",
+						       .start_ns = start,
+						       .hold_ns = 100000,
+						       .pages_shared = shared } });
+	put(s, (struct ct_rec){ CT_REC_FORK_TIMES,
+				.fork_times = { id, 200000 + below(100000), 5000 } });
+	put(s, (struct ct_rec){ CT_REC_SIDE,
+				.side = { id, CT_SIDE_CHILD, CT_SIDE_END_EXIT, start, copied,
+					  dropped, below(1000), 0, shared - copied - dropped } });
+	put(s,
+	    (struct ct_rec){ CT_REC_SIDE, .side = { id, CT_SIDE_PARENT, CT_SIDE_END_RELATIVE_GONE,
+						    start, parent_copied, 0, 0, 0, shared } });
+	put(s, (struct ct_rec){ CT_REC_FORK_END,
+				.fork_end = { id, start + 900000000, copied + parent_copied,
+					      copied + parent_copied } });
+	for (u32 i = 0; i < 3; i++)
+		put(s, (struct ct_rec){ CT_REC_TIMELINE, .timeline = { start + i * 400000000ULL, id,
+								       i & 1, copied / 3 } });
+	put(s, (struct ct_rec){ CT_REC_WITNESS, .witness = { child, id, start,
+							     copied * CT_PAGE_SIZE, copied, "" } });
+	put(s, (struct ct_rec){ CT_REC_PROCESS_END,
+				.process_end = { child, CT_ENDED_EXIT, start + 900000000, 0 } });
+}
+
+int main(int argc, char **argv)
+{
+	char *command[] = { "server", "--generated", NULL };
+	u32 forks, regions;
+	struct ct_store *s;
+	struct ct_err e;
+
+	if (argc != 4)
+		errx(2, "usage: gen-trace OUTPUT FORKS REGIONS");
+	forks = (u32)atoi(argv[2]);
+	regions = (u32)atoi(argv[3]);
+	if (!forks || regions < 100)
+		errx(2, "at least one fork and 100 regions");
+	if (ct_store_create(argv[1], &s, &e))
+		errx(1, "%s", e.text);
+	if (ct_store_put_command(s, command))
+		errx(1, "%s", ct_store_error(s));
+	put(s, (struct ct_rec){ CT_REC_META, .meta = { "engine", "census" } });
+	put_modules_and_sites(s);
+	put(s, (struct ct_rec){ CT_REC_PROCESS,
+				.process = { 1, 0, 1001, 1, "server", "/opt/gen/server", 0 } });
+	for (u32 i = 1; i <= 100; i++)
+		put_region(s, i, 1);
+	for (u32 i = 1; i <= forks; i++)
+		put_fork(s, i, 101 + (i - 1) * ((regions - 100) / forks), (regions - 100) / forks);
+	if (ct_store_finish(s, NULL, &e))
+		errx(1, "%s", e.text);
+	return 0;
+}

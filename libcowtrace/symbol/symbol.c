@@ -108,7 +108,8 @@ static int module_add(struct ct_symbolizer *s, const char *path, const u8 *id, s
 	*m = (struct module){ .path = strdup(path), .id_len = id_len };
 	if (!m->path)
 		return -ENOMEM;
-	memcpy(m->id, id_len ? id : m->id, id_len);
+	if (id_len)
+		memcpy(m->id, id, id_len);
 	r = ct_symbol_module_open(path, id, id_len, &s->debug_path, &m->file);
 	if (r == -ENOMEM) {
 		free(m->path);
@@ -127,7 +128,7 @@ static int module_get(struct ct_symbolizer *s, const char *path, const u8 *id, s
 	for (size_t i = 0; i < s->nr_modules; i++) {
 		struct module *m = &s->modules[i];
 
-		if (m->id_len == id_len && memcmp(m->id, id, id_len) == 0 &&
+		if (m->id_len == id_len && (!id_len || memcmp(m->id, id, id_len) == 0) &&
 		    strcmp(m->path, path) == 0) {
 			*ret = (u32)i;
 			return 0;

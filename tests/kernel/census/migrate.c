@@ -9,7 +9,6 @@
  * compact.  It touches the whole system: not in the fast suite.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -33,8 +32,8 @@ static void pfns(int fd, uint64_t *ret)
 
 int main(void)
 {
-	uint64_t *was = calloc(NR_KEPT, sizeof(*was)), *parent = calloc(NR_KEPT, sizeof(*was));
-	uint64_t *child = calloc(NR_KEPT, sizeof(*was)), migrated;
+	static uint64_t was[NR_KEPT], parent[NR_KEPT], child[NR_KEPT];
+	uint64_t migrated;
 	unsigned int moved = 0, apart = 0;
 	struct lab_child c;
 	int self;

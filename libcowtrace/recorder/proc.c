@@ -298,7 +298,8 @@ struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p)
 
 static u64 region_hash(const struct ct_region *r)
 {
-	u64 h = mix(mix(r->start, r->end), (u64)r->site << 32 | r->name);
+	/* Each mixed in by itself: start ^ end is the same for all stacks of one size. */
+	u64 h = mix(mix(mix(1, r->start), r->end), (u64)r->site << 32 | r->name);
 
 	h = mix(h, (u64)r->kind << 32 | (u64)r->thp << 24 | (u64)r->ksm << 16 |
 			   (u64)r->fork_advice << 8 | r->tagged);

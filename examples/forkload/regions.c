@@ -71,6 +71,12 @@ static void tag(const struct fl *fl, int r)
 				    reg->name);
 }
 
+static void advise(void *p, size_t len, int advice)
+{
+	if (madvise(p, len, advice))
+		fl_die("madvise");
+}
+
 void fl_regions_map(struct fl *fl, void *stack)
 {
 	for (int r = 0; r < FL_NR_REGIONS; r++) {
@@ -92,8 +98,10 @@ void fl_regions_map(struct fl *fl, void *stack)
 		else
 			p = map_between_guards(len, r == FL_THP ? FL_UNIT_PAGES * FL_PAGE : FL_PAGE,
 					       -1);
-		if (madvise(p, len, r == FL_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
-			fl_die("madvise");
+		/* On its own mappings only: advice would cut the heap, the stack and the data in
+		 * two. */
+		if (r == FL_THP || r > FL_DATA || r == FL_MMAP)
+			advise(p, len, r == FL_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 		fl->procs[FL_P].start[r] = (uintptr_t)p;
 		tag(fl, r);
 	}

@@ -11,6 +11,8 @@
 
 #define INDENT 2
 #define GAP 2
+#define LAST_ROOM 12 /* columns that the last column should have at least */
+#define OWN_LINE_INDENT 8
 
 void ct_table_init(struct ct_table *t, const char *const *heads)
 {
@@ -47,46 +49,98 @@ static const char *cell(const struct ct_table *t, size_t i)
 	return t->cells[i] ? t->cells[i] : "";
 }
 
-static void measure(const struct ct_table *t, int widths[CT_TABLE_COLUMNS])
+/* How the columns of a table stand on this terminal. */
+struct layout {
+	int widths[CT_TABLE_COLUMNS];
+	bool left_out[CT_TABLE_COLUMNS];
+	int last_at; /* where the last column begins */
+};
+
+static void measure(const struct ct_table *t, struct layout *l)
 {
 	for (size_t c = 0; c < t->nr_columns; c++)
-		widths[c] = ct_text_width(t->heads[c] + 1);
+		l->widths[c] = ct_text_width(t->heads[c] + 1);
 	for (size_t i = 0; i < t->nr_cells; i++) {
-		int *w = &widths[i % t->nr_columns];
+		int *w = &l->widths[i % t->nr_columns];
 
 		*w = ct_max(*w, ct_text_width(cell(t, i)));
 	}
 }
 
-static void print_cell(const struct ct_table *t, const struct ct_term *term, size_t c,
-		       const char *text, const int *widths, int *column)
+static int begin_of_last(const struct ct_table *t, const struct layout *l)
 {
-	bool last = c + 1 == t->nr_columns, right = t->heads[c][0] == '>';
-	int pad = widths[c] - ct_text_width(text);
+	int at = INDENT;
 
-	*column += fprintf(term->out, "%*s", c ? GAP : INDENT, "");
-	if (right)
-		*column += fprintf(term->out, "%*s", pad, "");
-	*column += ct_print_text(term, text, last ? term->width - *column : widths[c]);
-	if (!right && !last)
-		*column += fprintf(term->out, "%*s", pad, "");
+	for (size_t c = 0; c + 1 < t->nr_columns; c++)
+		at += l->left_out[c] ? 0 : l->widths[c] + GAP;
+	return at;
+}
+
+/* Leaves out columns that may be, from the right, until the last one has some room. */
+static void lay_out(const struct ct_table *t, const struct ct_term *term, struct layout *l)
+{
+	*l = (struct layout){ .last_at = 0 };
+	measure(t, l);
+	l->last_at = begin_of_last(t, l);
+	for (size_t c = t->nr_columns - 1; c-- > 0 && l->last_at + LAST_ROOM > term->width;) {
+		l->left_out[c] = t->heads[c][0] == ')';
+		l->last_at = begin_of_last(t, l);
+	}
+}
+
+/* The last column: here, on a line of its own, or (a head) cut. */
+static void print_last(const struct ct_term *term, const struct layout *l, const char *text,
+		       int column, bool is_head)
+{
+	int room = term->width - l->last_at;
+
+	if (!*text)
+		return;
+	if (ct_text_width(text) > room && !is_head) {
+		fprintf(term->out, "\n%*s", OWN_LINE_INDENT, "");
+		ct_print_text(term, text, term->width - OWN_LINE_INDENT);
+	} else {
+		fprintf(term->out, "%*s", l->last_at - column, "");
+		ct_print_text(term, text, room);
+	}
+}
+
+/* Blanks go before a cell, never behind one: no line ends in them. */
+static void print_row(const struct ct_table *t, const struct ct_term *term, const struct layout *l,
+		      const char *const *cells, bool is_head)
+{
+	int column = 0, at = INDENT;
+
+	for (size_t c = 0; c + 1 < t->nr_columns; c++) {
+		int pad = l->widths[c] - ct_text_width(cells[c]);
+
+		if (l->left_out[c])
+			continue;
+		if (t->heads[c][0] == '<')
+			pad = 0;
+		column += fprintf(term->out, "%*s", at + pad - column, "");
+		column += ct_print_text(term, cells[c], l->widths[c]);
+		at += l->widths[c] + GAP;
+	}
+	print_last(term, l, cells[t->nr_columns - 1], column, is_head);
+	fputc('\n', term->out);
 }
 
 void ct_table_print(struct ct_table *t, const struct ct_term *term)
 {
-	int widths[CT_TABLE_COLUMNS], column = 0;
+	const char *row[CT_TABLE_COLUMNS];
+	struct layout l;
 
-	measure(t, widths);
-	ct_style_on(term, CT_DIM);
+	lay_out(t, term, &l);
 	for (size_t c = 0; c < t->nr_columns; c++)
-		print_cell(t, term, c, t->heads[c] + 1, widths, &column);
+		row[c] = t->heads[c] + 1;
+	ct_style_on(term, CT_DIM);
+	print_row(t, term, &l, row, true);
 	ct_style_off(term, CT_DIM);
-	fputc('\n', term->out);
 	for (size_t i = 0; i + t->nr_columns <= t->nr_cells; i += t->nr_columns) {
-		column = 0;
 		for (size_t c = 0; c < t->nr_columns; c++)
-			print_cell(t, term, c, cell(t, i + c), widths, &column);
-		fputc('\n', term->out);
+			row[c] = cell(t, i + c);
+		print_row(t, term, &l, row, false);
 	}
 	for (size_t i = 0; i < t->nr_cells; i++)
 		free(t->cells[i]);

@@ -8,7 +8,11 @@
 #define CT_TABLE_COLUMNS 12
 
 struct ct_table {
-	/* "<name" is left, ">name" right aligned; the last column takes the rest of a line. */
+	/*
+	 * "<name" is left, ">name" right aligned; ")name" too, and left out where the
+	 * terminal is narrow.  The last column takes the rest of a line, or a line of
+	 * its own where that is too little for it.
+	 */
 	const char *heads[CT_TABLE_COLUMNS];
 	size_t nr_columns;
 	char **cells; /* row by row; NULL: no memory, prints as "" */

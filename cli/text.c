@@ -40,7 +40,7 @@ static void print_command(const struct ct_text_report *t)
 			fputc(' ', t->term.out);
 			room--;
 		}
-		room -= ct_print_text(&t->term, rec->command[i], room);
+		room -= ct_print_text(&t->term, *rec->command[i] ? rec->command[i] : "''", room);
 	}
 	if (!rec->nr_args)
 		fputs(t->path, t->term.out);

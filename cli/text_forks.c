@@ -18,7 +18,7 @@ static void cell_share(struct ct_table *tab, u64 pages, u64 shared)
 void ct_text_groups(const struct ct_text_report *t)
 {
 	static const char *const heads[] = { ">forks",	      ">shared",    ">parent copied",
-					     ">child copied", ">child new", ">fork() avg",
+					     ">child copied", ")child new", ")fork() avg",
 					     "<call site",    NULL };
 	size_t all = cowtrace_report_nr_groups(t->r);
 	size_t shown = t->top && t->top < all ? t->top : all;
@@ -38,9 +38,8 @@ void ct_text_groups(const struct ct_text_report *t)
 		ct_table_cell(&tab, "%s", ct_format_pages(g->child_fresh).s);
 		ct_table_cell(&tab, "%s",
 			      g->nr_timed ? ct_format_ns(g->fork_ns_sum / g->nr_timed).s : "?");
-		ct_table_cell(&tab, "%s in %s%s", *g->site_text ? g->site_text : "unknown",
-			      *g->lineage ? g->lineage : "?",
-			      g->depth ? " (a forked process)" : "");
+		ct_table_cell(&tab, "%s%s%s in %s", *g->site_text ? g->site_text : "unknown",
+			      *g->caller ? " < " : "", g->caller, *g->lineage ? g->lineage : "?");
 	}
 	ct_table_print(&tab, &t->term);
 	ct_text_more(t, shown, all, "call sites");
@@ -71,15 +70,14 @@ static void fork_row(struct ct_table *tab, const struct cowtrace_fork *f)
 	ct_table_cell(tab, "%s", ct_format_ns(f->fork_ns).s);
 	ct_table_cell(tab, "%s",
 		      strcmp(f->child_side.ended, "relative_gone") ? f->child_side.ended
-								   : "outlived it");
+								   : "outlived");
 }
 
 void ct_text_forks(const struct ct_text_report *t)
 {
 	static const char *const heads[] = {
-		">fork",      ">parent", ">child",	   ">at",
-		">lasted",    ">shared", ">parent copied", ">child copied",
-		">child new", ">fork()", "<child ended",   NULL
+		">fork",	  ">parent",	   ">child", ")at",	")lasted", ">shared",
+		">parent copied", ">child copied", ")new",   ")fork()", "<ended",  NULL
 	};
 	size_t all = cowtrace_report_total(t->r)->nr_forks;
 	size_t shown = cowtrace_report_nr_forks(t->r);

@@ -17,8 +17,10 @@ static void advice(const struct cowtrace_region *g, char *to, size_t len)
 	*to = 0;
 	for (size_t i = 0; i < ct_array_size(words); i++)
 		if (strcmp(words[i][1], "unset") && n < len)
-			n += (size_t)snprintf(to + n, len - n, "%s%s%s%s", n ? ", " : "",
+			n += (size_t)snprintf(to + n, len - n, "%s%s%s%s", n ? "," : "[",
 					      words[i][0], *words[i][0] ? "=" : "", words[i][1]);
+	if (n && n + 1 < len)
+		strcpy(to + n, "]");
 }
 
 static void region_row(struct ct_table *tab, const struct cowtrace_region *g)
@@ -33,19 +35,20 @@ static void region_row(struct ct_table *tab, const struct cowtrace_region *g)
 	ct_table_cell(tab, "%s", ct_format_bytes(g->end - g->start).s);
 	ct_table_cell(tab, "%d", g->pid);
 	ct_table_cell(tab, "%s", g->kind);
-	ct_table_cell(tab, "%s%s%s%s%s%s", *g->name ? g->name : "unnamed", *words ? " [" : "",
-		      words, *words ? "]" : "", *g->site_text ? " from " : "", g->site_text);
+	ct_table_cell(tab, "%s%s%s%s%s%s", g->name, *g->name && *words ? " " : "", words,
+		      (*g->name || *words) && *g->site_text ? " " : "",
+		      *g->site_text ? "mapped by " : "", g->site_text);
 }
 
 void ct_text_regions(const struct ct_text_report *t)
 {
 	static const char *const heads[] = { ">copied",
 					     ">shared",
-					     ">dropped",
-					     ">size",
+					     ")dropped",
+					     ")size",
 					     ">pid",
 					     "<kind",
-					     "<name, advice, mapped from",
+					     "<name, advice, call site",
 					     NULL };
 	size_t all = cowtrace_report_all_regions(t->r);
 	size_t shown = cowtrace_report_nr_regions(t->r), rows = 0;

@@ -10,6 +10,11 @@
 #include "format.h"
 #include "text.h"
 
+static u64 known(u64 v)
+{
+	return v == COWTRACE_UNKNOWN ? 0 : v;
+}
+
 /* "  parent copied   187.2 MiB   13.3%   (47,923 pages)" */
 static void line(const struct ct_text_report *t, const char *what, u64 pages, u64 shared,
 		 const char *meaning)
@@ -74,33 +79,38 @@ static void fork_times(const struct ct_text_report *t, const struct cowtrace_gro
 	fputc('\n', t->term.out);
 }
 
-/* The one region that lost most, when it is worth a line. */
-static void worst_region(const struct ct_text_report *t, u64 copied)
+static const struct cowtrace_region *find_worst(const struct cowtrace_report *r)
 {
-	const struct cowtrace_region *worst = cowtrace_report_region(t->r, 0);
+	const struct cowtrace_region *worst = NULL;
 
-	for (size_t i = 1; i < cowtrace_report_nr_regions(t->r); i++) {
-		const struct cowtrace_region *g = cowtrace_report_region(t->r, i);
+	for (size_t i = 0; i < cowtrace_report_nr_regions(r); i++) {
+		const struct cowtrace_region *g = cowtrace_report_region(r, i);
 
-		if (g->copied != COWTRACE_UNKNOWN &&
-		    (worst->copied == COWTRACE_UNKNOWN || g->copied > worst->copied))
+		if (g->copied != COWTRACE_UNKNOWN && (!worst || g->copied > worst->copied))
 			worst = g;
 	}
-	if (!worst || worst->copied == COWTRACE_UNKNOWN || !worst->copied || !copied)
-		return;
-	fprintf(t->term.out, "  %-15s %9s  %6s  of all copies in %s of pid %d", "most of it",
-		ct_format_pages(worst->copied).s, ct_format_share(worst->copied, copied).s,
-		worst->kind, worst->pid);
-	if (*worst->name && *worst->name != '[') {
-		fputs(": ", t->term.out);
-		ct_print_text(&t->term, worst->name, 40);
-	}
-	fputc('\n', t->term.out);
+	return worst;
 }
 
-static u64 known(u64 v)
+/* The one region that lost most, and what it is. */
+static void worst_region(const struct ct_text_report *t, u64 copied)
 {
-	return v == COWTRACE_UNKNOWN ? 0 : v;
+	const struct cowtrace_region *worst = find_worst(t->r);
+	int column;
+
+	if (!worst || !worst->copied || !copied)
+		return;
+	column = fprintf(t->term.out, "  %-15s %9s  %6s  of all copies: %s of pid %d", "most of it",
+			 ct_format_pages(worst->copied).s, ct_format_share(worst->copied, copied).s,
+			 worst->kind, worst->pid);
+	if (*worst->name && *worst->name != '[') {
+		column += fprintf(t->term.out, ", ");
+		ct_print_text(&t->term, worst->name, t->term.width - column);
+	} else if (*worst->site_text) {
+		column += fprintf(t->term.out, ", mapped by ");
+		ct_print_text(&t->term, worst->site_text, t->term.width - column);
+	}
+	fputc('\n', t->term.out);
 }
 
 static void gaps(const struct ct_text_report *t, const struct cowtrace_group *all)
@@ -134,6 +144,8 @@ static void bounds(const struct ct_text_report *t)
 {
 	u64 min = 0, max = 0;
 
+	if (cowtrace_report_recording(t->r)->page_frames)
+		return;
 	for (size_t i = 0; i < cowtrace_report_nr_forks(t->r); i++) {
 		const struct cowtrace_fork *f = cowtrace_report_fork(t->r, i);
 
@@ -144,10 +156,9 @@ static void bounds(const struct ct_text_report *t)
 	}
 	if (min == max)
 		return;
-	fprintf(t->term.out,
-		"  without page frames (run cowtrace as root) copies are known in bounds: "
-		"%s to %s\n",
-		ct_format_pages(min).s, ct_format_pages(max).s);
+	fprintf(t->term.out, "  %-15s %9s  to %s: an ordinary user sees no page frames; %s\n",
+		"both together", ct_format_pages(min).s, ct_format_pages(max).s,
+		"as root it is exact");
 }
 
 void ct_text_summary(const struct ct_text_report *t)
@@ -162,9 +173,14 @@ void ct_text_summary(const struct ct_text_report *t)
 	fprintf(t->term.out, "\n  %-15s ", all->nr_forks == 1 ? "a fork shared" : "forks shared");
 	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_pages(shared).s);
 	fprintf(t->term.out, "  %6s  %11s pages  ", "", ct_format_count(shared).s);
-	ct_printf_styled(&t->term, CT_DIM, "in %s fork%s; %s in huge pages\n",
-			 ct_format_count(all->nr_forks).s, all->nr_forks == 1 ? "" : "s",
-			 ct_format_pages(all->huge_pages_shared).s);
+	ct_style_on(&t->term, CT_DIM);
+	fprintf(t->term.out, "in %s fork%s", ct_format_count(all->nr_forks).s,
+		all->nr_forks == 1 ? "" : "s");
+	if (known(all->huge_pages_shared))
+		fprintf(t->term.out, "; %s in huge pages",
+			ct_format_pages(all->huge_pages_shared).s);
+	ct_style_off(&t->term, CT_DIM);
+	fputc('\n', t->term.out);
 	line(t, "parent copied", all->parent_copied, shared, "written there while shared");
 	line(t, "child copied", all->child_copied, shared, "the same in the child");
 	line(t, "child dropped", all->child_dropped, shared, "unmapped or thrown away, no copy");

@@ -88,6 +88,7 @@ struct cowtrace_recording {
 	const char *engine;	    /* "" unknown, as the ones below */
 	const char *kernel;
 	const char *host;
+	bool page_frames; /* could be read: copies are exact, else in bounds */
 	bool complete;
 	const char *why_incomplete; /* "" when complete */
 	int writer_pid;		    /* of the process that has the trace open; 0: none */
@@ -121,6 +122,7 @@ struct cowtrace_site {
 	uint32_t id;
 	/* "function (file.c:123)", of the first frame that is no allocator or libc wrapper */
 	const char *text;
+	const char *caller; /* the function that called it, found likewise; "" unknown */
 	uint32_t nr_frames;
 	const struct cowtrace_frame *frames; /* leaf first */
 };
@@ -165,9 +167,13 @@ struct cowtrace_fork {
 size_t cowtrace_report_nr_forks(const struct cowtrace_report *r);
 const struct cowtrace_fork *cowtrace_report_fork(const struct cowtrace_report *r, size_t i);
 
-/* Forks from one call site, in processes of one name at one depth. */
+/*
+ * Forks from one call site, by one caller (programs wrap fork), in processes of
+ * one lineage.
+ */
 struct cowtrace_group {
 	const char *site_text; /* "" unknown */
+	const char *caller;    /* as in struct cowtrace_site */
 	const char *lineage;   /* "postgres > postgres": names from the command to the parent */
 	uint32_t depth;
 	uint32_t nr_forks;

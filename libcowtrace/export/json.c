@@ -143,6 +143,7 @@ static void put_recording(struct sink *k, const struct cowtrace_report *r)
 	put_pair(k, "engine", text(rec->engine));
 	put_pair(k, "kernel", text(rec->kernel));
 	put_pair(k, "host", text_or_null(rec->host));
+	put_pair(k, "page_frames", json_boolean(rec->page_frames));
 	put_pair(k, "complete", json_boolean(rec->complete));
 	put_pair(k, "why_incomplete", text_or_null(rec->why_incomplete));
 	put_pair(k, "writer_pid", id_or_null((u32)rec->writer_pid));
@@ -265,6 +266,7 @@ static json_t *group(struct sink *k, const struct cowtrace_group *g)
 	json_t *o = json_object();
 
 	set(k, o, "site", text_or_null(g->site_text));
+	set(k, o, "caller", text_or_null(g->caller));
 	set_text(k, o, "lineage", g->lineage);
 	set(k, o, "depth", json_integer(g->depth));
 	set(k, o, "forks", json_integer(g->nr_forks));
@@ -368,6 +370,7 @@ static void put_site(struct sink *k, const struct cowtrace_site *s)
 
 	set(k, o, "id", json_integer(s->id));
 	set_text(k, o, "text", s->text);
+	set(k, o, "caller", text_or_null(s->caller));
 	set(k, o, "frames", frames(k, s));
 	put_row(k, o);
 }

@@ -59,6 +59,7 @@ int ct_report_make_recording(struct cowtrace_report *r)
 		.engine = meta_or_empty(t, "engine"),
 		.kernel = meta_or_empty(t, "kernel"),
 		.host = meta_or_empty(t, "host"),
+		.page_frames = !strcmp(meta_or_empty(t, "page_frames"), "1"),
 		.complete = t->complete,
 		.why_incomplete = t->why_incomplete,
 		.writer_pid = t->writer_pid,

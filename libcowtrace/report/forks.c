@@ -108,7 +108,7 @@ int ct_report_make_forks(struct cowtrace_report *r)
 /* A fork on its way into a group. */
 struct member {
 	const struct cowtrace_fork *fork;
-	const char *lineage;
+	const char *caller, *lineage;
 };
 
 static int by_group(const void *a, const void *b)
@@ -117,17 +117,20 @@ static int by_group(const void *a, const void *b)
 	int rc = strcmp(x->fork->site_text, y->fork->site_text);
 
 	if (!rc)
+		rc = strcmp(x->caller, y->caller);
+	if (!rc)
 		rc = strcmp(x->lineage, y->lineage);
 	if (!rc)
 		rc = x->fork->depth < y->fork->depth ? -1 : x->fork->depth > y->fork->depth;
 	return rc;
 }
 
-static void init(struct cowtrace_group *g, const char *site_text, const char *lineage)
+static void init(struct cowtrace_group *g)
 {
 	*g = (struct cowtrace_group){
-		.site_text = site_text,
-		.lineage = lineage,
+		.site_text = "",
+		.caller = "",
+		.lineage = "",
 		.pages_shared = CT_UNKNOWN,
 		.huge_pages_shared = CT_UNKNOWN,
 		.parent_copied = CT_UNKNOWN,
@@ -180,6 +183,8 @@ static int list_members(struct cowtrace_report *r, struct member *members)
 	const char *lineage = "";
 
 	for (size_t i = 0; i < r->nr_forks; i++) {
+		const struct cowtrace_site *site;
+
 		/* Servers fork many times in a row. */
 		if (!i || r->forks[i].parent != process) {
 			process = r->forks[i].parent;
@@ -187,7 +192,8 @@ static int list_members(struct cowtrace_report *r, struct member *members)
 			if (!lineage)
 				return -ENOMEM;
 		}
-		members[i] = (struct member){ &r->forks[i], lineage };
+		site = cowtrace_report_site_of(r, r->forks[i].site);
+		members[i] = (struct member){ &r->forks[i], site ? site->caller : "", lineage };
 	}
 	qsort(members, r->nr_forks, sizeof(*members), by_group);
 	return 0;
@@ -208,12 +214,15 @@ int ct_report_make_groups(struct cowtrace_report *r)
 	r->groups = ct_report_array(r->nr_forks, sizeof(*r->groups));
 	if (!members || !r->groups || list_members(r, members))
 		return -ENOMEM;
-	init(&r->total, "", "");
+	init(&r->total);
 	for (size_t i = 0; i < r->nr_forks; i++) {
 		if (!i || by_group(&members[i - 1], &members[i])) {
 			struct cowtrace_group *g = &r->groups[r->nr_groups++];
 
-			init(g, members[i].fork->site_text, members[i].lineage);
+			init(g);
+			g->site_text = members[i].fork->site_text;
+			g->caller = members[i].caller;
+			g->lineage = members[i].lineage;
 			g->depth = members[i].fork->depth;
 		}
 		add(&r->groups[r->nr_groups - 1], members[i].fork);

@@ -20,15 +20,16 @@ static const char *const passing_modules[] = {
 
 /* Functions that do, in programs that carry their allocator with them. */
 static const char *const passing_functions[] = {
-	"malloc",	  "calloc",  "realloc",	 "reallocarray",   "memalign", "aligned_alloc",
-	"posix_memalign", "valloc",  "free",	 "mmap",	   "mmap64",   "mremap",
-	"sbrk",		  "brk",     "madvise",	 "fork",	   "_Fork",    "__fork",
-	"__libc_fork",	  "vfork",   "clone",	 "xmalloc",	   "xcalloc",  "xrealloc",
-	"zmalloc",	  "zcalloc", "zrealloc", "pthread_create",
+	"malloc",	 "calloc",	   "realloc", "reallocarray", "memalign",
+	"aligned_alloc", "posix_memalign", "valloc",  "free",	      "mmap",
+	"mmap64",	 "mremap",	   "sbrk",    "brk",	      "madvise",
+	"fork",		 "_Fork",	   "__fork",  "__libc_fork",  "vfork",
+	"clone",	 "xmalloc",	   "xcalloc", "xrealloc",     "pthread_create",
 };
 static const char *const passing_prefixes[] = {
-	"je_",	   "tc_",	"mi_",	     "ztry",	"ztrymalloc", "operator new", "_int_malloc",
-	"__libc_", "os_pages_", "pages_map", "extent_", "arena_",     "tcache_",      "large_",
+	"je_",	   "tc_",	   "mi_",	  "zmalloc", "zcalloc",	  "zrealloc",
+	"ztry",	   "operator new", "_int_malloc", "__libc_", "os_pages_", "pages_map",
+	"extent_", "arena_",	   "tcache_",	  "large_",
 };
 
 static const char *base_name(const char *path)
@@ -56,17 +57,16 @@ static bool only_passes_on(const struct cowtrace_frame *f)
 	return starts_with(f->function, passing_prefixes, ct_array_size(passing_prefixes));
 }
 
-static const char *describe(struct cowtrace_report *r, const struct cowtrace_site *s)
+/* The first frame from `from` on that decided something; nr_frames when none did. */
+static u32 next_deciding(const struct cowtrace_site *s, u32 from)
 {
-	const struct cowtrace_frame *f = s->frames;
+	while (from < s->nr_frames && only_passes_on(&s->frames[from]))
+		from++;
+	return from;
+}
 
-	for (u32 i = 0; i < s->nr_frames; i++)
-		if (!only_passes_on(&s->frames[i])) {
-			f = &s->frames[i];
-			break;
-		}
-	if (!s->nr_frames)
-		return "";
+static const char *describe(struct cowtrace_report *r, const struct cowtrace_frame *f)
+{
 	if (f->file && f->line)
 		return ct_pool_format(&r->pool, "%s (%s:%d)", f->function, base_name(f->file),
 				      f->line);
@@ -76,6 +76,18 @@ static const char *describe(struct cowtrace_report *r, const struct cowtrace_sit
 	if (!*f->module || strchr(f->function, '+'))
 		return f->function;
 	return ct_pool_format(&r->pool, "%s (%s)", f->function, base_name(f->module));
+}
+
+static int name_site(struct cowtrace_report *r, struct cowtrace_site *s)
+{
+	u32 first = next_deciding(s, 0), second = next_deciding(s, first + 1);
+
+	/* All of it libc: then its leaf. */
+	if (first == s->nr_frames)
+		first = 0;
+	s->text = s->nr_frames ? describe(r, &s->frames[first]) : "";
+	s->caller = second < s->nr_frames ? s->frames[second].function : "";
+	return s->text ? 0 : -ENOMEM;
 }
 
 /* A place without a name. */
@@ -147,8 +159,7 @@ static int make_site(struct cowtrace_report *r, struct cowtrace_site *s, u32 id,
 	s->id = id;
 	s->frames = kept;
 	s->nr_frames = (u32)out;
-	s->text = describe(r, s);
-	return s->text ? 0 : -ENOMEM;
+	return name_site(r, s);
 }
 
 /* A site that something refers to, and a process that was there (JIT maps are by pid). */

@@ -9,17 +9,12 @@
 #include "commands.h"
 #include "exit.h"
 
-/* The build's own: `cowtrace __roff CMD`, `cowtrace __completion`. */
+/* The build's own: `cowtrace __man <PAGE.in`, `cowtrace __completion`. */
 static const struct ct_opt no_opts[] = { { 0 } };
 
-static int run_roff(int argc, char **argv)
+static int run_man(int argc, char **argv)
 {
-	const struct ct_command *cmd = argc == 2 ? ct_command_find(argv[1]) : NULL;
-
-	if (!cmd)
-		return CT_EXIT_USAGE;
-	ct_help_roff(stdout, cmd);
-	return CT_EXIT_OK;
+	return ct_help_man(stdin, stdout) ? CT_EXIT_FAILED : CT_EXIT_OK;
 }
 
 static int run_completion(int argc, char **argv)
@@ -28,12 +23,12 @@ static int run_completion(int argc, char **argv)
 	return CT_EXIT_OK;
 }
 
-static const struct ct_command command_roff = {
-	.name = "__roff",
-	.operands = "CMD",
+static const struct ct_command command_man = {
+	.name = "__man",
+	.operands = "",
 	.opts = no_opts,
 	.hidden = true,
-	.run = run_roff,
+	.run = run_man,
 };
 
 static const struct ct_command command_completion = {
@@ -48,5 +43,5 @@ const struct ct_command *const ct_commands[] = {
 #ifdef CT_HAVE_RECORD
 	&ct_command_record,
 #endif
-	&ct_command_report, &command_roff, &command_completion, NULL,
+	&ct_command_report, &command_man, &command_completion, NULL,
 };

@@ -5,6 +5,7 @@
  *
  * Invariant: a word of help exists once, in a table.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "opt.h"
@@ -90,11 +91,35 @@ static void roff_option(FILE *out, const struct ct_opt *o)
 	fputs(".\n", out);
 }
 
-void ct_help_roff(FILE *out, const struct ct_command *cmd)
+static void roff_options(FILE *out, const struct ct_command *cmd)
 {
 	for (const struct ct_opt *o = cmd->opts; o->name; o++)
 		roff_option(out, o);
 	fputs(".TP\n.BR \\-h \", \" \\-\\-help\nprint a summary of the options and exit.\n", out);
+}
+
+int ct_help_man(FILE *in, FILE *out)
+{
+	char line[1024], name[32];
+
+	while (fgets(line, sizeof(line), in)) {
+		const struct ct_command *cmd;
+
+		if (sscanf(line, "@OPTIONS %31[^@]@", name) == 1) {
+			cmd = ct_command_find(name);
+			if (!cmd)
+				return -ENOENT;
+			roff_options(out, cmd);
+		} else if (!strcmp(line, "@COMMANDS@\n")) {
+			for (size_t i = 0; ct_commands[i]; i++)
+				if (!ct_commands[i]->hidden)
+					fprintf(out, ".TP\n.BR cowtrace\\-%s (1)\n%s.\n",
+						ct_commands[i]->name, ct_commands[i]->summary);
+		} else {
+			fputs(line, out);
+		}
+	}
+	return ferror(in) ? -EIO : 0;
 }
 
 static void completion_command(FILE *out, const struct ct_command *cmd)

@@ -97,8 +97,13 @@ const char *ct_nearest(const char *word, const char *const *list);
 void ct_help_command(FILE *out, const struct ct_command *cmd);
 void ct_help_all(FILE *out);
 
-/* What the build makes of the tables: OPTIONS in roff, the completion of bash. */
-void ct_help_roff(FILE *out, const struct ct_command *cmd);
+/*
+ * What the build makes of the tables.  A man page: "@OPTIONS CMD@" alone on a
+ * line becomes the command's options in roff, "@COMMANDS@" the list of commands.
+ * 0, -ENOENT (no such command), -EIO.
+ */
+int ct_help_man(FILE *in, FILE *out);
+/* The completion of bash. */
 void ct_help_completion(FILE *out);
 
 #endif

@@ -135,7 +135,8 @@ def main():
             tap.ok(all(f["huge_pages_shared"] > 0 for f in rep["forks"]),
                    "with --disable-thp no, huge pages were shared")
         else:
-            tap.ok(rep["forks"][0]["huge_pages_shared"] == 0,
+            # What it allocated before it read its settings may be huge.
+            tap.ok(all(f["huge_pages_shared"] < f["pages_shared"] / 8 for f in rep["forks"]),
                    "by default Redis switches huge pages off")
     tap.done()
 

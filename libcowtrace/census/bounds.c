@@ -83,19 +83,32 @@ static enum seen look(const struct ct_bounds_side *side, const struct by_source 
 	return e == CT_ENT_EXCLUSIVE ? ALONE : SHARED;
 }
 
+/*
+ * What a side may have copied: a page that it shares with anybody is the one of
+ * the fork (it has not forked since, or it would count as unread), and a page
+ * that it dropped counts as dropped, whatever it did with it before.
+ */
+static u64 may_have_copied(enum seen s)
+{
+	return s == ALONE || s == UNREAD;
+}
+
 /* The copies of one page that both shared at the fork. */
 static void count_copies(struct ct_bounds_result *r, enum seen a, enum seen b, bool pair)
 {
-	if (a == ALONE && b == ALONE) {
+	u64 max = may_have_copied(a) + may_have_copied(b);
+
+	r->may[0] += may_have_copied(a);
+	r->may[1] += may_have_copied(b);
+	/* One has a page of its own, and the other has not dropped its one: they parted. */
+	if ((a == ALONE && (b == ALONE || b == SHARED)) || (a == SHARED && b == ALONE))
 		r->copied_min += 1;
-		r->copied_max += pair ? 1 : 2;
-	} else if ((a == ALONE && b == SHARED) || (a == SHARED && b == ALONE)) {
-		/* One has moved to a page of its own: the other still has company. */
-		r->copied_min += 1;
-		r->copied_max += 1;
-	} else if (a != SHARED && b != SHARED) {
-		r->copied_max += 1;
-	}
+	if (pair)
+		/* Each of two still shares with the other, or the first copy was the last. */
+		max = (a == SHARED && b == UNREAD) || (a == UNREAD && b == SHARED)
+			      ? 0
+			      : ct_min(max, (u64)1);
+	r->copied_max += max;
 }
 
 static void tally(const struct ct_bounds *b, struct ct_bounds_result *r, int side, enum seen seen,

@@ -29,6 +29,7 @@ struct ct_bounds {
 
 struct ct_bounds_result {
 	u64 copied_min, copied_max; /* both sides together */
+	u64 may[2]; /* pages that this side may have copied */
 	/*
 	 * copied is always 0: whose copy it was cannot be seen.  unknown: pages that
 	 * this side has for itself now.

@@ -100,6 +100,7 @@ struct ct_slot {
 	/* As a parent: forks that this process began, and that returned or failed. */
 	_Atomic u32 phase_now; /* cowtrace_phase() of this process, by phase id */
 	_Atomic u32 forks_begun;
+	_Atomic u64 fork_began_ns; /* the newest of them: CLOCK_MONOTONIC, just before its clone */
 	_Atomic u32 forks_done;
 
 	/* Written for cowtrace_stats() by the recorder; pages. */

@@ -347,6 +347,13 @@ static void expect(struct ct_rec_ctx *c, u32 slot, u32 parent, s32 pid)
 	};
 }
 
+void ct_birth_settled(struct ct_proc *p)
+{
+	p->forks_seen++;
+	ct_tagmap_unref(p->fork_tags);
+	p->fork_tags = NULL;
+}
+
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p)
 {
 	return atomic_load(&c->seg->slots[p->slot].forks_begun) != p->forks_seen;
@@ -385,7 +392,7 @@ void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
 		c->expected[i--] = c->expected[--c->nr_expected];
 		if (!p)
 			continue;
-		p->forks_seen++;
+		ct_birth_settled(p);
 		ct_rec_note(c, p->id, "warning", "child_unseen",
 			    "child %d of process %d was gone before it could be read: its fork is not "
 			    "counted",
@@ -486,7 +493,7 @@ static void enter(struct birth *b)
 		memcpy(b->child->comm, b->parent->comm, sizeof(b->child->comm));
 	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->slot->clone_ns));
 
-	b->regions = ct_proc_regions(c, b->parent);
+	b->regions = ct_proc_regions(c, b->parent, b->child->tags);
 	f = b->regions ? fork_create(b) : NULL;
 	if (!f)
 		return;
@@ -503,9 +510,6 @@ static void enter(struct birth *b)
 	share_create(f, CT_SIDE_PARENT, b->parent);
 	share_create(f, CT_SIDE_CHILD, b->child);
 	b->child->birth_fork = f->id;
-	b->parent->forks_seen++;
-	if (!ct_birth_under_way(c, b->parent))
-		ct_drops_apply(c, b->parent, UINT64_MAX);
 	b->parent->close_due_ns = 0;
 	tell_shared_regions(b, f);
 	tell_runs(c, f);
@@ -526,23 +530,33 @@ static void enter(struct birth *b)
 void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 {
 	struct birth b = { .c = c, .idx = idx, .slot = &c->seg->slots[idx], .pagemap_fd = -1 };
+	u64 told;
 	int err;
 
 	if (b.slot->parent_slot < CT_SEG_SLOTS)
 		b.parent = c->by_slot[b.slot->parent_slot];
 	b.pid = global_pid(&b);
 	err = b.parent ? read_child(&b) : -ESRCH;
+	told = atomic_load(&c->seg->head);
 	b.late = !ct_ask_done(c->seg, idx);
 	b.read_ns = ct_now_ns();
 	if (!err) {
+		/*
+		 * What the parent told before the clone comes first, and nothing of the
+		 * child's, which is not known yet.
+		 */
+		ct_events_drain_to(c, b.read_ns, told);
 		enter(&b);
 	} else if (b.parent) {
-		b.parent->forks_seen++;
 		ct_rec_note(c, b.parent->id, "warning", "birth_unread",
 			    "child %d of process %d could not be read at its birth (%s): its fork is "
 			    "not counted",
 			    b.pid, b.parent->pid, strerror(-err));
 	}
+	if (b.parent)
+		ct_birth_settled(b.parent);
+	if (b.parent && !ct_birth_under_way(c, b.parent))
+		ct_drops_apply(c, b.parent, UINT64_MAX);
 	if (!c->by_slot[idx])
 		ct_slot_free(c->seg, idx);
 	if (b.pagemap_fd >= 0)

@@ -148,9 +148,23 @@ static void set_fork_advice(struct ct_tag *t, const void *arg)
 	t->fork_advice = *(const u8 *)arg;
 }
 
+struct naming {
+	u32 name, site;
+	u64 t_ns;
+	bool by_program; /* cowtrace_region_tag(), not prctl */
+};
+
 static void set_name(struct ct_tag *t, const void *arg)
 {
-	t->name = *(const u32 *)arg;
+	const struct naming *n = arg;
+
+	t->name = n->name;
+	t->named = n->by_program && n->name;
+	/* Who mapped it says more than who named it. */
+	if (!t->mapped) {
+		t->site = n->site;
+		t->t_ns = n->t_ns;
+	}
 }
 
 static void change(struct ct_proc *p, const struct ct_event *ev,
@@ -260,12 +274,17 @@ static void on_brk(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_even
 }
 
 static void on_name(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev,
-		    const char *name)
+		    const char *name, u32 site)
 {
-	u32 id = ct_names_id(c->names, name);
+	struct naming n = {
+		.name = ct_names_id(c->names, name),
+		.site = site,
+		.t_ns = ct_rec_since(c, ev->t_ns),
+		.by_program = ev->type == CT_EV_TAG,
+	};
 
 	ct_tagmap_change(&p->tags, ct_page_down(ev->addr), ct_page_up(ev->addr + ev->len), set_name,
-			 &id);
+			 &n);
 }
 
 static void on_prctl(struct ct_proc *p, const struct ct_event *ev)
@@ -282,7 +301,7 @@ static void on_fork(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_eve
 	s64 ret = (s64)ev->arg2;
 
 	if (ret < 0) {
-		p->forks_seen++;
+		ct_birth_settled(p);
 		return;
 	}
 	ct_birth_returned(c, p, ev);
@@ -319,12 +338,21 @@ static void tell_event(struct ct_rec_ctx *c, const struct ct_proc *p, const stru
 	ct_outbox_put(c->out, &rec);
 }
 
+/* The child of a fork under way has the tags of the clone, not what comes after it. */
+static void keep_fork_tags(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
+{
+	if (!p->fork_tags && ct_birth_under_way(c, p) &&
+	    ev->t_ns >= atomic_load(&c->seg->slots[p->slot].fork_began_ns))
+		p->fork_tags = ct_tagmap_ref(p->tags);
+}
+
 static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
 {
 	bool named = ct_event_has_name(ev->type);
 	const char *name = named ? ev->name : NULL;
 	u32 site = ct_proc_site(c, p, named ? ev->few_pcs : ev->pcs, ev->nr_pcs);
 
+	keep_fork_tags(c, p, ev);
 	switch (ev->type) {
 	case CT_EV_MAP:
 		on_map(c, p, ev, site);
@@ -347,10 +375,10 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 		break;
 	case CT_EV_TAG:
 	case CT_EV_VMA_NAME:
-		on_name(c, p, ev, name);
+		on_name(c, p, ev, name, site);
 		break;
 	case CT_EV_UNTAG:
-		on_name(c, p, ev, "");
+		on_name(c, p, ev, "", site);
 		break;
 	case CT_EV_PRCTL:
 		on_prctl(p, ev);
@@ -387,16 +415,22 @@ static void tell_ring_losses(struct ct_rec_ctx *c)
 	c->torn_told = torn;
 }
 
-void ct_events_drain(struct ct_rec_ctx *c, u64 now)
+void ct_events_drain_to(struct ct_rec_ctx *c, u64 now, u64 ticket)
 {
 	struct ct_event ev;
 	u32 budget = CT_SEG_EVENTS;
 
-	while (budget-- && ct_ring_next(c->seg, &c->ring, now, &ev) == 1) {
+	while (budget-- && atomic_load(&c->seg->tail) < ticket &&
+	       ct_ring_next(c->seg, &c->ring, now, &ev) == 1) {
 		struct ct_proc *p = c->by_slot[ev.slot];
 
 		if (p)
 			one_event(c, p, &ev);
 	}
 	tell_ring_losses(c);
+}
+
+void ct_events_drain(struct ct_rec_ctx *c, u64 now)
+{
+	ct_events_drain_to(c, now, UINT64_MAX);
 }

@@ -36,55 +36,52 @@ static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
 	f->witness_alone = c->reader.nr_alone;
 }
 
+/*
+ * The last reading of a process that stands still.  NULL: nothing to read, or
+ * its memory has gone.
+ */
 static struct ct_image *last_reading(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	struct ct_image *img = NULL;
 
-	if (!p->shares)
-		return NULL;
-	if (ct_proc_read(c, p, &img))
+	if (!p->shares || ct_proc_read(c, p, &img))
 		return NULL;
 	take_witness(c, p);
+	if (!c->caps.pfns) {
+		/* Both sides must be seen while both are there: inside the hold. */
+		ct_events_drain(c, ct_now_ns());
+		ct_drops_apply(c, p, UINT64_MAX);
+		ct_close_evaluate(c, p, img);
+	}
 	return img;
 }
 
 void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	struct ct_image *img = last_reading(c, p);
-	bool late;
+	bool late = !ct_ask_done(c->seg, p->slot);
 
-	/* Without PFNs both sides must be read while both are there: inside the hold. */
-	if (img && !c->caps.pfns) {
-		ct_events_drain(c, ct_now_ns());
-		ct_close_all(c, p, img, CT_SIDE_END_EXIT);
-	}
-	late = !ct_ask_done(c->seg, p->slot);
 	p->exit_read = true;
-	if (!p->shares || (img && !c->caps.pfns))
-		goto out;
 	/* What this process told before it asked is in the ring by now. */
 	ct_events_drain(c, ct_now_ns());
 	ct_drops_apply(c, p, UINT64_MAX);
 	ct_close_all(c, p, img, late ? CT_SIDE_END_TIMEOUT : CT_SIDE_END_EXIT);
-out:
 	ct_image_unref(img);
 }
 
 void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
 {
-	struct ct_slot *s = &c->seg->slots[p->slot];
-	struct ct_image *img = NULL;
+	const struct ct_slot *s = &c->seg->slots[p->slot];
 
 	memcpy(p->exec_path, s->exec_path, sizeof(p->exec_path) - 1);
-	if (p->shares)
-		ct_proc_read(c, p, &img);
 	ct_image_unref(p->exec_image);
-	p->exec_image = img;
+	p->exec_image = last_reading(c, p);
 	p->exec_read = true;
 	p->exec_ns = ct_now_ns();
 	ct_ask_done(c->seg, p->slot);
 }
 
+/* The exec has happened: the old image ends. */
 void ct_leave_replaced(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	ct_events_drain(c, ct_now_ns());

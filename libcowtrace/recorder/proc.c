@@ -80,7 +80,7 @@ static int inherit(struct ct_proc *p, const struct ct_proc *from)
 		p->tags = ct_tagmap_create();
 		return p->tags ? 0 : -ENOMEM;
 	}
-	p->tags = ct_tagmap_ref(from->tags);
+	p->tags = ct_tagmap_ref(from->fork_tags ? from->fork_tags : from->tags);
 	p->thp = from->thp;
 	p->ksm = from->ksm;
 	p->modmap_ns = from->modmap_ns;
@@ -186,6 +186,7 @@ static void proc_free(struct ct_rec_ctx *c, struct ct_proc *p)
 	if (p->own && --p->own->refs == 0)
 		free(p->own);
 	ct_tagmap_unref(p->tags);
+	ct_tagmap_unref(p->fork_tags);
 	ct_modmap_unref(p->modmap);
 	ct_regionset_unref(p->regions);
 	ct_image_unref(p->last);
@@ -264,11 +265,12 @@ static u64 hash_bytes(u64 h, const char *s, size_t len)
 	return mix(h, v + len);
 }
 
-struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p)
+struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
+				     const struct ct_tagmap *tags)
 {
 	struct ct_region_inputs in = {
 		.maps = &c->maps,
-		.tags = p->tags,
+		.tags = tags,
 		.own = p->own ? p->own->v : NULL,
 		.nr_own = p->own ? p->own->nr : 0,
 		.modules = c->modules,
@@ -281,7 +283,7 @@ struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_regionset *set;
 	u64 hash;
 
-	hash = hash_bytes(ct_tagmap_version(p->tags), c->maps.text, c->maps.text_len);
+	hash = hash_bytes(ct_tagmap_version(tags), c->maps.text, c->maps.text_len);
 	hash = mix(hash, (u64)p->thp << 8 | p->ksm);
 	if (p->regions && p->regions_hash == hash)
 		return ct_regionset_ref(p->regions);

@@ -40,12 +40,43 @@ static bool is_glibc_arena(const struct ct_maps *m, size_t i)
 	       next->end == head + GLIBC_HEAP_MAX;
 }
 
+/*
+ * Writable anonymous memory that goes on where its neighbour ends.  Advice on a
+ * part of the stack or of the bss splits the VMA, and the kernel names only the
+ * piece at the top of the stack.
+ */
+static bool goes_on(const struct ct_vma *v, const struct ct_vma *next)
+{
+	return v->end == next->start && !v->shared && !next->shared;
+}
+
+static bool is_plain(const struct ct_vma *v)
+{
+	return !v->ino && v->w && !v->name[0];
+}
+
 static bool is_bss(const struct ct_maps *m, size_t i)
 {
-	const struct ct_vma *v = &m->vmas[i], *prev = v - 1;
+	if (!is_plain(&m->vmas[i]))
+		return false;
+	while (i && is_plain(&m->vmas[i]) && goes_on(&m->vmas[i - 1], &m->vmas[i]))
+		i--;
+	return m->vmas[i].ino && m->vmas[i].w;
+}
 
-	return i && !v->ino && v->w && !v->name[0] && prev->ino && !prev->shared && prev->w &&
-	       prev->end == v->start;
+static bool is_stack(const struct ct_maps *m, size_t i)
+{
+	size_t up = i, down = i;
+
+	if (!strcmp(m->vmas[i].name, "[stack]"))
+		return true;
+	if (!is_plain(&m->vmas[i]))
+		return false;
+	while (up + 1 < m->nr && is_plain(&m->vmas[up]) && goes_on(&m->vmas[up], &m->vmas[up + 1]))
+		up++;
+	while (down && is_plain(&m->vmas[down]) && goes_on(&m->vmas[down - 1], &m->vmas[down]))
+		down--;
+	return !strcmp(m->vmas[up].name, "[stack]") || !strcmp(m->vmas[down].name, "[stack]");
 }
 
 static enum ct_kind kind_of_vma(const struct ct_maps *m, size_t i)
@@ -58,7 +89,7 @@ static enum ct_kind kind_of_vma(const struct ct_maps *m, size_t i)
 		return CT_KIND_FILE_PRIVATE;
 	if (!strcmp(v->name, "[heap]"))
 		return CT_KIND_HEAP;
-	if (!strcmp(v->name, "[stack]"))
+	if (is_stack(m, i))
 		return CT_KIND_STACK;
 	if (starts_with(v->name, "[anon: glibc: malloc") || is_glibc_arena(m, i))
 		return CT_KIND_ARENA;
@@ -141,11 +172,16 @@ static void refine(const struct builder *b, struct ct_region *r, const struct ct
 	if (t->ksm)
 		r->ksm = t->ksm;
 	r->fork_advice = t->fork_advice;
+	if (t->mapped || t->named) {
+		r->tagged = true;
+		r->site = t->site;
+		r->t_ns = t->t_ns;
+	}
 	if (!t->mapped)
 		return;
-	r->tagged = true;
-	r->site = t->site;
-	r->t_ns = t->t_ns;
+	/* A mapping of the program's that happens to lie right behind a library's bss. */
+	if (r->kind == CT_KIND_BSS)
+		r->kind = CT_KIND_ANON;
 	if (t->kind == CT_KIND_STACK && r->kind == CT_KIND_ANON)
 		r->kind = CT_KIND_STACK;
 	else if (r->kind == CT_KIND_ANON &&

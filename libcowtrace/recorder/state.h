@@ -63,7 +63,10 @@ struct ct_fork {
 	bool unread[2]; /* went before it could be read */
 	u64 copied[2], unknown[2]; /* as last told */
 	u64 told[2]; /* copies in the timeline so far */
-	u64 bound_min, bound_max; /* without PFNs */
+	/* Without PFNs: what the looks at its sides said. */
+	bool have_bounds;
+	u64 bound_min, bound_max;
+	u64 may[2]; /* pages that a side may have copied */
 	u64 end_ns;
 	/* The child's own numbers at its end, to compare with the kernel's. */
 	bool have_witness;
@@ -115,6 +118,7 @@ struct ct_proc {
 	struct ct_own_set *own;
 
 	struct ct_tagmap *tags;
+	struct ct_tagmap *fork_tags; /* at the clone of a fork under way; NULL: tags still are */
 	struct ct_modmap *modmap;
 	u64 modmap_ns; /* when it was read */
 	u8 thp, ksm; /* what prctl set for all of it */
@@ -212,8 +216,12 @@ void ct_proc_end(struct ct_rec_ctx *c, struct ct_proc *p, enum ct_ended ended, u
 /* Where p has its code now. */
 void ct_proc_read_modules(struct ct_rec_ctx *c, struct ct_proc *p);
 u32 ct_proc_site(struct ct_rec_ctx *c, struct ct_proc *p, const u64 *pcs, u32 nr);
-/* The regions of the maps whose text is in c->maps, not parsed yet; one reference, or NULL. */
-struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p);
+/*
+ * The regions of the maps whose text is in c->maps, not parsed yet, under the
+ * given tags of p; one reference, or NULL.
+ */
+struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
+				     const struct ct_tagmap *tags);
 /* Id of a region in the trace, told to the store when it is new. */
 u32 ct_proc_region_id(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_region *r);
 /* A reading of p's memory now, chunks shared with its last one; becomes p->last. */
@@ -227,6 +235,8 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 slot);
 void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev);
 /* Gives up births that will not come: the child was killed before it spoke. */
 void ct_birth_expire(struct ct_rec_ctx *c, u64 now);
+/* One of p's forks is no longer under way. */
+void ct_birth_settled(struct ct_proc *p);
 /* True when a clone of p has begun and its child has not been read yet. */
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p);
 
@@ -237,6 +247,12 @@ void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 /* All of them; now NULL: could not be read. */
 void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
 		  enum ct_side_end why);
+/*
+ * Without PFNs: looks at all that p's family shares, and remembers it; to be
+ * called while p still has its memory, because its going changes what can be seen
+ * of the others.  now: of p.  With PFNs it does nothing.
+ */
+void ct_close_evaluate(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now);
 void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now);
 void ct_share_free(struct ct_share *s);
 void ct_fork_unref(struct ct_fork *f);
@@ -251,6 +267,8 @@ int ct_carry_compose(const struct ct_share *s, const struct ct_image *now,
 
 /* events.c */
 void ct_events_drain(struct ct_rec_ctx *c, u64 now);
+/* Only what was reserved before that ticket (seg->head). */
+void ct_events_drain_to(struct ct_rec_ctx *c, u64 now, u64 ticket);
 void ct_drops_apply(struct ct_rec_ctx *c, struct ct_proc *p, u64 before_ns);
 
 #endif

@@ -18,6 +18,7 @@ struct ct_tag {
 	u8 thp, ksm, fork_advice;
 	/* False: nobody saw it mapped; it is here for its advice or its name only. */
 	bool mapped;
+	bool named; /* by cowtrace_region_tag() */
 };
 
 struct ct_tagmap;

@@ -109,8 +109,13 @@ void ct_fork_begin(struct ct_fork *fork, u32 how)
 
 void ct_fork_stamp(struct ct_fork *fork)
 {
-	if (fork->slot >= 0)
-		ct_shim->seg->slots[fork->slot].clone_ns = ct_now_ns();
+	u64 now = ct_now_ns();
+
+	if (fork->slot < 0)
+		return;
+	ct_shim->seg->slots[fork->slot].clone_ns = now;
+	atomic_store_explicit(&ct_shim->seg->slots[fork->parent].fork_began_ns, now,
+			      memory_order_relaxed);
 }
 
 /*

@@ -43,5 +43,5 @@ const struct ct_command *const ct_commands[] = {
 #ifdef CT_HAVE_RECORD
 	&ct_command_record,
 #endif
-	&ct_command_report, &command_man, &command_completion, NULL,
+	&ct_command_report, &ct_command_policy, &command_man, &command_completion, NULL,
 };

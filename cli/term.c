@@ -84,8 +84,12 @@ static size_t prefix_len(const char *s, int columns)
 int ct_print_text(const struct ct_term *t, const char *s, int columns)
 {
 	int width = ct_text_width(s);
-	bool cut = width > columns && columns > 3;
-	size_t len = prefix_len(s, cut ? columns - 3 : columns);
+	bool cut;
+	size_t len;
+
+	columns = ct_max(columns, 0);
+	cut = width > columns && columns > 3;
+	len = prefix_len(s, cut ? columns - 3 : columns);
 
 	for (size_t i = 0; i < len; i++)
 		fputc((u8)s[i] < 32 || s[i] == 127 ? '?' : s[i], t->out);

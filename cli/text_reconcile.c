@@ -65,6 +65,8 @@ static void add_reason(struct reasons *s, const struct cowtrace_reason *more)
 static void attribution(const struct ct_text_report *t)
 {
 	struct reasons s = { .nr = 0 };
+	char text[1200]; /* 16 reasons of up to 60 letters */
+	int at;
 
 	for (size_t i = 0; i < cowtrace_report_nr_reconcile(t->r); i++) {
 		const struct cowtrace_reconcile *c = cowtrace_report_reconcile(t->r, i);
@@ -74,11 +76,12 @@ static void attribution(const struct ct_text_report *t)
 		for (size_t n = 0; n < c->nr_reasons; n++)
 			add_reason(&s, &c->unattributed[n]);
 	}
-	fprintf(t->term.out, "  %s pages copied by the census = %s with a call site",
-		ct_format_count(s.copied).s, ct_format_count(s.attributed).s);
+	at = snprintf(text, sizeof(text), "%s pages copied by the census = %s with a call site",
+		      ct_format_count(s.copied).s, ct_format_count(s.attributed).s);
 	for (size_t i = 0; i < s.nr; i++)
-		fprintf(t->term.out, " + %s %s", ct_format_count(s.v[i].pages).s, s.v[i].reason);
-	fputc('\n', t->term.out);
+		at += snprintf(text + at, sizeof(text) - (size_t)at, " + %s %s",
+			       ct_format_count(s.v[i].pages).s, s.v[i].reason);
+	ct_print_wrapped(&t->term, 2, text);
 }
 
 static void witness_row(struct ct_table *tab, const struct cowtrace_reconcile *c)
@@ -102,6 +105,7 @@ static void witnesses(const struct ct_text_report *t)
 	size_t nr = cowtrace_report_nr_reconcile(t->r), n = 0, good = 0;
 	ct_auto_free const struct cowtrace_reconcile **rows = calloc(nr + 1, sizeof(*rows));
 	struct ct_table tab;
+	char text[200];
 
 	for (size_t i = 0; rows && i < nr; i++) {
 		rows[n] = cowtrace_report_reconcile(t->r, i);
@@ -114,10 +118,11 @@ static void witnesses(const struct ct_text_report *t)
 		fputs("  the kernel was not asked for Private_Dirty of any process\n", t->term.out);
 		return;
 	}
-	fprintf(t->term.out,
-		"  %s of %s processes have the Private_Dirty (smaps) that the census says, "
-		"to 1 %% or 64 pages\n",
-		ct_format_count(good).s, ct_format_count(n).s);
+	snprintf(text, sizeof(text),
+		 "%s of %s processes have the Private_Dirty (smaps) that the census says, "
+		 "to 1 %% or 64 pages",
+		 ct_format_count(good).s, ct_format_count(n).s);
+	ct_print_wrapped(&t->term, 2, text);
 	qsort(rows, n, sizeof(*rows), by_difference);
 	ct_table_init(&tab, heads);
 	for (size_t i = 0; i < n && (!t->top || i < t->top); i++)

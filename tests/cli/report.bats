@@ -1,0 +1,301 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# The command line itself, and `cowtrace report` on what is a trace and what is
+# none: the exit statuses of docs/exit-status.md, one line each.  COWTRACE,
+# GEN_TRACE, MAN_PAGES and COMPLETION come from the build.
+
+bats_require_minimum_version 1.5.0
+
+setup()
+{
+	: "${COWTRACE:?run this by meson test}"
+	dir=$(mktemp -d)
+	trace=$dir/t.cowtrace
+	unset COLUMNS NO_COLOR
+}
+
+teardown()
+{
+	! mountpoint -q "$dir/full" || umount "$dir/full"
+	rm -rf "$dir"
+}
+
+cowtrace()
+{
+	run --separate-stderr "$COWTRACE" "$@"
+}
+
+generate()
+{
+	"$GEN_TRACE" "$trace" "${1:-5}" "${2:-200}"
+}
+
+# The status, and one line of cowtrace on stderr that holds every word.
+refused()
+{
+	local want=$1 word
+	shift
+	[ "$status" = "$want" ] || { echo "status $status, not $want: $stderr"; return 1; }
+	[ "$(printf '%s\n' "$stderr" | wc -l)" = 1 ] || { echo "not one line: $stderr"; return 1; }
+	[[ $stderr == cowtrace* ]] || { echo "not of cowtrace: $stderr"; return 1; }
+	for word; do
+		[[ $stderr == *"$word"* ]] || { echo "no \"$word\" in: $stderr"; return 1; }
+	done
+	[ -z "$output" ] || { echo "stdout: $output"; return 1; }
+}
+
+@test "--version and --help" {
+	cowtrace --version
+	[ "$status" = 0 ] && [[ $output =~ ^cowtrace\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+	cowtrace --help
+	[ "$status" = 0 ] && [[ $output == *record* && $output == *report* && $output != *__man* ]]
+	for c in record report; do
+		cowtrace $c --help
+		[ "$status" = 0 ] && [[ $output == "Usage: cowtrace $c"* ]]
+	done
+}
+
+@test "no command: usage on stderr, status 2" {
+	cowtrace
+	[ "$status" = 2 ] && [ -z "$output" ] && [[ $stderr == Usage:* ]]
+}
+
+@test "a mistyped command or option names the one that was meant" {
+	cowtrace reprot
+	refused 2 "did you mean 'report'"
+	cowtrace frobnicate
+	refused 2 "no command 'frobnicate'"
+	cowtrace report --formt=json x
+	refused 2 "did you mean --format"
+	cowtrace report --xyzzy x
+	refused 2 "no option --xyzzy"
+	cowtrace report -Z x
+	refused 2 "no option -Z"
+	cowtrace --format json
+	refused 2 "comes before any command"
+}
+
+@test "bad arguments of options" {
+	cowtrace report --format
+	refused 2 "--format needs an argument"
+	cowtrace report --format yaml x
+	refused 2 "text|json" "yaml"
+	cowtrace report --top many x
+	refused 2 "--top takes a number"
+	cowtrace report --top -1 x
+	refused 2 "--top takes a number"
+	cowtrace report --since soon x
+	refused 2 "--since takes a time"
+	cowtrace report --since 2 --until 1 x
+	refused 2 "later"
+	cowtrace report --fork 0 x
+	refused 2 "from 1"
+	cowtrace report --no-symbols=1 x
+	refused 2 "takes no argument"
+	cowtrace report
+	refused 2 "which trace"
+	cowtrace report a b
+	refused 2 "one trace"
+}
+
+@test "each kind of bad trace has its status" {
+	cowtrace report "$dir/none"
+	refused 3 "there is no file"
+	cowtrace report "$dir"
+	refused 4 "folder"
+	: >"$trace"
+	cowtrace report "$trace"
+	refused 5 "is empty"
+	echo hello >"$trace"
+	cowtrace report "$trace"
+	refused 6 "not a cowtrace trace"
+	rm "$trace"
+	sqlite3 "$trace" 'CREATE TABLE t(a)'
+	cowtrace report "$trace"
+	refused 6 "not a cowtrace trace"
+	rm "$trace"
+	generate
+	truncate -s 20000 "$trace"
+	cowtrace report "$trace"
+	refused 7 "truncated"
+	generate
+	sqlite3 "$trace" 'DROP TABLE sides'
+	cowtrace report "$trace"
+	refused 7 "damaged"
+	generate
+	sqlite3 "$trace" 'PRAGMA user_version=99'
+	cowtrace report "$trace"
+	refused 8 "newer" "update"
+}
+
+@test "a trace that may not be read" {
+	generate
+	chmod 0 "$trace"
+	chmod 755 "$dir"
+	if [ "$(id -u)" = 0 ]; then
+		run --separate-stderr setpriv --reuid=65534 --clear-groups "$COWTRACE" report "$trace"
+		# Where the build itself may not be reached by others, this says nothing.
+		[ "$status" != 126 ] && [ "$status" != 127 ] || skip "others cannot run the build"
+	else
+		cowtrace report "$trace"
+	fi
+	refused 4 "Permission denied"
+}
+
+@test "a fork or process that is not there" {
+	generate
+	cowtrace report --fork 99 "$trace"
+	refused 9 "no fork 99" "1 to 5"
+	cowtrace report --process 7 "$trace"
+	refused 9 "no process 7"
+}
+
+@test "output that cannot be written is a failure" {
+	generate
+	run --separate-stderr bash -c '"$1" report "$2" >/dev/full' - "$COWTRACE" "$trace"
+	refused 10 "No space left"
+	run --separate-stderr bash -c '"$1" report -f json "$2" >/dev/full' - "$COWTRACE" "$trace"
+	refused 10 "No space left"
+}
+
+@test "an incomplete trace is reported, and says so first" {
+	generate
+	sqlite3 "$trace" "UPDATE meta SET value='0' WHERE key='complete';
+		UPDATE meta SET value='the disk was full' WHERE key='why_incomplete'"
+	cowtrace report "$trace"
+	[ "$status" = 0 ]
+	[[ $(head -5 <<<"$output") == *"INCOMPLETE: the disk was full"* ]]
+	cowtrace report -f json "$trace"
+	[ "$status" = 0 ]
+	[ "$(json 'print(d["complete"], d["why_incomplete"])')" = "False the disk was full" ]
+}
+
+# A line of python over the JSON in $output, as d.
+json()
+{
+	printf '%s' "$output" | python3 -c "import json,sys; d=json.load(sys.stdin); $1"
+}
+
+@test "nothing recorded: says so and why" {
+	generate
+	sqlite3 "$trace" 'DELETE FROM forks; DELETE FROM processes; DELETE FROM sides'
+	cowtrace report "$trace"
+	[ "$status" = 0 ]
+	[[ $output == *"No fork was recorded"* && $output == *"static"* ]]
+	sqlite3 "$trace" "INSERT INTO notes VALUES(1,0,'error','x','the reason stands here')"
+	cowtrace report "$trace"
+	[[ $output == *"the reason stands here"* ]]
+}
+
+@test "the text: sections, sums, no colour, no line wider than asked" {
+	generate 30 600
+	for width in 70 100 160; do
+		COLUMNS=$width cowtrace report "$trace"
+		[ "$status" = 0 ]
+		for head in "FORKS BY CALL SITE" "FORKS WITH MOST COPIES" "REGIONS" "GROWTH" "DOES IT ADD UP"; do
+			[[ $output == *"$head"* ]] || { echo "no $head"; return 1; }
+		done
+		[[ $output != *$'\033'* ]]
+		[[ $output == *"20 more forks"* ]]
+		# Tables fit; the summary's fixed lines may pass a narrow terminal.
+		awk -v w="$width" 'length($0) > (w < 90 ? 90 : w) { print; bad = 1 } END { exit bad }' <<<"$output"
+		! grep -q ' $' <<<"$output"
+	done
+	shared=$(sqlite3 "$trace" 'SELECT sum(pages_shared) FROM forks')
+	[[ $(tr -d , <<<"$output") == *" $shared pages"* ]]
+}
+
+@test "colour on a terminal, unless NO_COLOR" {
+	generate
+	run script -qec "$COWTRACE report $trace" /dev/null
+	[[ $output == *$'\033[1m'* ]]
+	NO_COLOR=1 run script -qec "$COWTRACE report $trace" /dev/null
+	[[ $output != *$'\033'* ]]
+}
+
+@test "names cannot act on the terminal" {
+	generate
+	sqlite3 "$trace" "UPDATE processes SET comm=char(27)||'[2J'; UPDATE regions SET name=char(27)||'[31m'||char(10)"
+	cowtrace report "$trace"
+	[ "$status" = 0 ]
+	[[ $output != *$'\033'* ]]
+}
+
+@test "--fork, --process, --since, --until, --top in JSON" {
+	generate 20 400
+	cowtrace report -f json "$trace"
+	[ "$(json 'print(len(d["forks"]), len(d["regions"]))')" = "20 400" ]
+	cowtrace report -f json --fork 7 "$trace"
+	[ "$(json 'print([f["id"] for f in d["forks"]], {r["fork_id"] for r in d["reconcile"]})')" = "[7] {7}" ]
+	# Fork n begins at n * 50 ms and is over 900 ms later.
+	cowtrace report -f json --until 130ms "$trace"
+	[ "$(json 'print([f["id"] for f in d["forks"]])')" = "[1, 2]" ]
+	cowtrace report -f json --since 1.81 "$trace"
+	[ "$(json 'print([f["id"] for f in d["forks"]])')" = "[19, 20]" ]
+	cowtrace report -f json --process 1003 "$trace"
+	[ "$(json 'print([f["child_pid"] for f in d["forks"]])')" = "[1003]" ]
+	cowtrace report -f json --top 3 "$trace"
+	[ "$(json 'print(len(d["forks"]), len(d["regions"]), d["total"]["forks"])')" = "3 3 20" ]
+}
+
+@test "JSON: regions of a fork sum up to its sides" {
+	generate 10 300
+	cowtrace report -f json "$trace"
+	json '
+for f in d["forks"]:
+    got = sum(r["copied"] for r in f["regions"] if r["side"] == "child")
+    assert got == f["child"]["copied"], f["id"]
+for c in d["reconcile"]:
+    if c["copied"] is not None:
+        assert c["copied"] == c["attributed"] + sum(c["unattributed"].values())'
+}
+
+@test "a report leaves the trace and its folder as they were" {
+	generate
+	before=$(sha256sum "$trace"; ls -lA --time-style=full-iso "$dir")
+	cowtrace report "$trace"
+	[ "$before" = "$(sha256sum "$trace"; ls -lA --time-style=full-iso "$dir")" ]
+}
+
+@test "man pages: every option of the tables, no warnings" {
+	for page in $MAN_PAGES; do
+		[ -s "$page" ]
+		! grep -q '@OPTIONS\|@COMMANDS' "$page"
+		if command -v man >/dev/null; then
+			run man --warnings -l "$page"
+			[[ $output != *warning* ]]
+		fi
+	done
+	for c in record report; do
+		page=$(tr ' ' '\n' <<<"$MAN_PAGES" | grep "cowtrace-$c.1$")
+		for option in $("$COWTRACE" $c --help | grep -o -- '^ .*--[a-z-]*' | grep -o -- '--[a-z-]*$'); do
+			grep -q -- "$(sed 's/-/\\\\-/g' <<<"$option")" "$page" || { echo "no $option in $page"; return 1; }
+		done
+	done
+}
+
+@test "completion: commands, options, values" {
+	complete_line()
+	{
+		bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _cowtrace; echo "${COMPREPLY[@]}"' \
+			- "$COMPLETION" "$@"
+	}
+	[[ $(complete_line cowtrace re) == "record report" ]]
+	[[ $(complete_line cowtrace report --fo) == "--format --fork" ]]
+	[[ $(complete_line cowtrace report --format j) == "json" ]]
+	touch "$dir/x.cowtrace"
+	[[ $(complete_line cowtrace report "$dir/x") == "$dir/x.cowtrace" ]]
+}
+
+@test "a thousand forks and a hundred thousand regions in two seconds" {
+	[ -z "$SANITIZED" ] || skip "the sanitizers make it slow"
+	generate 1000 100000
+	for format in text json; do
+		start=$(date +%s%N)
+		"$COWTRACE" report -f $format "$trace" >"$dir/out"
+		ms=$((($(date +%s%N) - start) / 1000000))
+		echo "$format: $ms ms"
+		[ "$ms" -lt 2000 ]
+	done
+}

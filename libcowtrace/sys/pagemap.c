@@ -69,14 +69,13 @@ static int scan_call(int fd, struct pm_scan_arg *arg)
 	return n < 0 ? -errno : n;
 }
 
-ssize_t ct_pagemap_scan_anon(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
-			     u64 *ret_next)
+/*
+ * One call of the scan.  without: categories that must be clear; with: all of
+ * which must be set; any of PRESENT and SWAPPED.  max_pages 0: no limit.
+ */
+static ssize_t scan_runs(int fd, u64 start, u64 end, u64 without, u64 with, struct ct_scan_run *vec,
+			 size_t nr, u64 *ret_next)
 {
-	/*
-	 * A category in both masks must be clear: no file page, no zero page (which is
-	 * PRESENT|PFNZERO, the huge one too), no guard marker (which is SWAPPED).
-	 */
-	u64 without = PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_GUARD;
 	u64 last = ct_min(end, (u64)CT_USER_END);
 	struct pm_scan_arg arg;
 	int n;
@@ -94,8 +93,9 @@ again:
 		.end = ct_page_up(last),
 		.vec = (u64)(uintptr_t)vec,
 		.vec_len = nr,
+		.max_pages = max_pages,
 		.category_inverted = without,
-		.category_mask = without,
+		.category_mask = without | with,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_HUGE,
 	};
@@ -117,4 +117,37 @@ again:
 	 */
 	*ret_next = (size_t)n == nr && vec[n - 1].end < last ? vec[n - 1].end : end;
 	return (ssize_t)runs_join(vec, (size_t)n);
+}
+
+/* The zero page is PRESENT|PFNZERO, the huge one too; a guard marker is SWAPPED. */
+#define NOTHING_THERE (PAGE_IS_PFNZERO | PAGE_IS_GUARD)
+
+ssize_t ct_pagemap_scan_anon(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+			     u64 *ret_next)
+{
+	return scan_runs(fd, start, end, NOTHING_THERE | PAGE_IS_FILE, 0, 0, vec, nr, ret_next);
+}
+
+ssize_t ct_pagemap_scan_mapped(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+			       u64 *ret_next)
+{
+	return scan_runs(fd, start, end, NOTHING_THERE, 0, 0, vec, nr, ret_next);
+}
+
+ssize_t ct_pagemap_scan_huge(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+			     u64 *ret_next)
+{
+	return scan_runs(fd, start, end, NOTHING_THERE, PAGE_IS_HUGE, 0, vec, nr, ret_next);
+}
+
+int ct_pagemap_next(int fd, u64 start, u64 end, u64 *ret_addr)
+{
+	struct ct_scan_run run;
+	u64 next;
+	ssize_t n = scan_runs(fd, start, end, NOTHING_THERE, 0, 1, &run, 1, &next);
+
+	if (n < 0)
+		return (int)n;
+	*ret_addr = n ? run.start : end;
+	return 0;
 }

@@ -40,7 +40,7 @@ int ct_pagemap_open(pid_t pid, int *ret_fd);
 /*
  * Reads the entries of pages [page, page + nr) into buf.
  * Returns how many were read (short at the end of the address space; 0 when
- * the memory is gone), or -errno.  8 ms per GiB of 4 KiB pages.
+ * the memory is gone), or -errno.
  */
 ssize_t ct_pagemap_read(int fd, u64 page, size_t nr, u64 *buf);
 
@@ -54,6 +54,17 @@ ssize_t ct_pagemap_read(int fd, u64 page, size_t nr, u64 *buf);
 #else
 #define CT_USER_END (1ULL << 48)
 #endif
+
+/*
+ * What a GiB costs, ms, one processor, 6.18: each page's descriptor is a cache
+ * miss, and whatever asks for it pays.
+ *
+ *                            4 KiB pages   PMD-mapped   empty
+ * ct_pagemap_read            8..11         0.6          0.3
+ * ct_pagemap_scan_anon       13            0.1          0
+ * ct_pagemap_scan_mapped     3             0.03         0
+ * ct_pagemap_scan_huge       0.6           0.04         0
+ */
 
 /* Categories of PAGEMAP_SCAN (Linux 6.7). */
 enum {
@@ -87,5 +98,24 @@ struct ct_scan_run {
  */
 ssize_t ct_pagemap_scan_anon(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
 			     u64 *ret_next);
+
+/*
+ * The same without asking whose a page is: file and shared memory pages are
+ * listed too.  In a private anonymous VMA there are none, and the kernel need not
+ * look at each page's descriptor.
+ */
+ssize_t ct_pagemap_scan_mapped(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+			       u64 *ret_next);
+
+/* Only what is mapped by PMDs (of files too). */
+ssize_t ct_pagemap_scan_huge(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+			     u64 *ret_next);
+
+/*
+ * The first page at or after start where something is (of a file too), as an
+ * address; end where there is none.  It passes over a terabyte of nothing in no
+ * time, and stops at the first page.  0, or -errno as above.
+ */
+int ct_pagemap_next(int fd, u64 start, u64 end, u64 *ret_addr);
 
 #endif

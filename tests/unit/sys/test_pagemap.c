@@ -131,6 +131,67 @@ static void scan_ends_well(void **state)
 	free(runs);
 }
 
+static void next_page(void **state)
+{
+	size_t nr = 1 << 20; /* 4 GiB of nothing, and three pages in it */
+	char *p = map(nr);
+	u64 start = (uintptr_t)p, end = start + nr * CT_PAGE_SIZE, at = 0;
+	static const size_t pages[] = { 7, 8, 900000 };
+
+	if (!caps.pagemap_scan)
+		skip();
+	assert_int_equal(ct_pagemap_next(self, start, end, &at), 0);
+	assert_true(at == end);
+	for (size_t i = 0; i < ct_array_size(pages); i++)
+		p[pages[i] * CT_PAGE_SIZE] = 1;
+	for (size_t i = 0; i < ct_array_size(pages); i++) {
+		assert_int_equal(ct_pagemap_next(self, i ? at + CT_PAGE_SIZE : start, end, &at), 0);
+		assert_int_equal(at, start + pages[i] * CT_PAGE_SIZE);
+	}
+	assert_int_equal(ct_pagemap_next(self, at + CT_PAGE_SIZE, end, &at), 0);
+	assert_true(at == end);
+	assert_int_equal(ct_pagemap_next(self, CT_USER_END, UINT64_MAX, &at), 0);
+	assert_true(at == UINT64_MAX);
+	munmap(p, nr * CT_PAGE_SIZE);
+}
+
+static void scans_of_huge_and_file(void **state)
+{
+	char *p = mmap(NULL, 2 * CT_HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+	char *shared =
+		mmap(NULL, CT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	u64 start = ((uintptr_t)p + CT_HUGE_SIZE - 1) & ~(CT_HUGE_SIZE - 1), next;
+	struct ct_scan_run run[4], all[4];
+	ssize_t n;
+
+	if (!caps.pagemap_scan)
+		skip();
+	*shared = 1;
+	n = ct_pagemap_scan_anon(self, (uintptr_t)shared, (uintptr_t)shared + CT_PAGE_SIZE, run, 4,
+				 &next);
+	assert_int_equal(n, 0);
+	n = ct_pagemap_scan_mapped(self, (uintptr_t)shared, (uintptr_t)shared + CT_PAGE_SIZE, run,
+				   4, &next);
+	assert_int_equal(n, 1);
+	if (madvise((void *)start, CT_HUGE_SIZE, MADV_HUGEPAGE) < 0)
+		skip();
+	*(char *)start = 1;
+	n = ct_pagemap_scan_huge(self, start, start + CT_HUGE_SIZE, run, 4, &next);
+	assert_int_equal(ct_pagemap_scan_mapped(self, start, start + CT_HUGE_SIZE, all, 4, &next),
+			 1);
+	assert_int_equal(n, !!(all[0].categories & CT_SCAN_HUGE));
+	if (n == 1) {
+		assert_int_equal(run[0].start, start);
+		assert_int_equal(run[0].end, start + CT_HUGE_SIZE);
+		mprotect((void *)start, CT_PAGE_SIZE, PROT_READ);
+		assert_int_equal(
+			ct_pagemap_scan_huge(self, start, start + CT_HUGE_SIZE, run, 4, &next), 0);
+	}
+	munmap(shared, CT_PAGE_SIZE);
+	munmap(p, 2 * CT_HUGE_SIZE);
+}
+
 static void scan_of_no_pagemap(void **state)
 {
 	ct_auto_fd int fd = open("/dev/null", O_RDONLY);

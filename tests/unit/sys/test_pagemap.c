@@ -277,7 +277,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_what_is_there),	   cmocka_unit_test(short_at_the_end),
 		cmocka_unit_test(scan_by_any_room),	   cmocka_unit_test(scan_leaves_out),
-		cmocka_unit_test(scan_ends_well),	   cmocka_unit_test(scan_of_no_pagemap),
+		cmocka_unit_test(scan_ends_well),	   cmocka_unit_test(next_page),
+		cmocka_unit_test(scans_of_huge_and_file),  cmocka_unit_test(scan_of_no_pagemap),
 		cmocka_unit_test(processes_that_go),	   cmocka_unit_test(kpage_of_a_known_page),
 		cmocka_unit_test(caps_are_the_same_twice),
 	};

@@ -73,8 +73,8 @@ static int scan_call(int fd, struct pm_scan_arg *arg)
  * One call of the scan.  without: categories that must be clear; with: all of
  * which must be set; any of PRESENT and SWAPPED.  max_pages 0: no limit.
  */
-static ssize_t scan_runs(int fd, u64 start, u64 end, u64 without, u64 with, struct ct_scan_run *vec,
-			 size_t nr, u64 *ret_next)
+static ssize_t scan_runs(int fd, u64 start, u64 end, u64 without, u64 with, u64 max_pages,
+			 struct ct_scan_run *vec, size_t nr, u64 *ret_next)
 {
 	u64 last = ct_min(end, (u64)CT_USER_END);
 	struct pm_scan_arg arg;

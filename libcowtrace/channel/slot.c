@@ -41,6 +41,7 @@ static void slot_reset(struct ct_slot *slot, u32 how, u32 parent_slot)
 	slot->prepare_ns = 0;
 	atomic_store_explicit(&slot->phase_now, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->forks_begun, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->fork_began_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->forks_done, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->stat_forks, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->stat_shared, 0, memory_order_relaxed);

@@ -14,6 +14,7 @@
  * only if it still has the generation it was claimed with.
  */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/futex.h"
@@ -75,14 +76,36 @@ static void report_loss(const struct ct_self *self, u64 why)
 	ct_event_now(self, &ev, CT_SITE_NONE);
 }
 
-void ct_fork_begin(struct ct_fork *fork, u32 how)
+/*
+ * No signal handler forks in the middle of our accounts: its child would go on
+ * in there with the identity of its parent.  Microseconds; never over a wait.
+ */
+static u64 signals_hold(void)
+{
+	const u64 all = ~0ULL;
+	u64 old = 0;
+
+	ct_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &all, &old, sizeof(all));
+	return old;
+}
+
+static void signals_release(u64 old)
+{
+	ct_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
+}
+
+static bool may_trace(void)
+{
+	return ct_shim && ct_shim->seg && !ct_shim->quiet;
+}
+
+static void begin(struct ct_fork *fork, u32 how)
 {
 	struct ct_self self;
 	struct ct_slot *slot;
 	u64 t0;
 	int idx;
 
-	fork->slot = -1;
 	if (!ct_self_get(&self))
 		return;
 	t0 = ct_now_ns();
@@ -105,6 +128,18 @@ void ct_fork_begin(struct ct_fork *fork, u32 how)
 	fork->generation = slot->generation;
 	slot->prepare_ns = (u32)(ct_now_ns() - t0);
 	fork->slot = idx;
+}
+
+void ct_fork_begin(struct ct_fork *fork, u32 how)
+{
+	u64 signals;
+
+	fork->slot = -1;
+	if (!may_trace())
+		return;
+	signals = signals_hold();
+	begin(fork, how);
+	signals_release(signals);
 }
 
 void ct_fork_stamp(struct ct_fork *fork)
@@ -182,36 +217,45 @@ static bool born_already(struct ct_segment *seg, const struct ct_slot *slot, s32
 	return idx >= 0 && seg->slots[idx].born_ns >= slot->clone_ns;
 }
 
-void ct_fork_born(const struct ct_fork *fork)
+/* Makes this child live; its slot, or -1 where it goes untraced or is live already. */
+static int be_born(struct ct_segment *seg, const struct ct_fork *fork)
 {
-	struct ct_segment *seg;
-	struct ct_slot *slot;
-	s32 pid;
+	struct ct_slot *slot = &seg->slots[fork->slot];
+	s32 pid = (s32)ct_sys0(SYS_getpid);
 	int idx;
 
-	if (fork->slot < 0 || !ct_shim || !ct_shim->seg)
-		return;
-	seg = ct_shim->seg;
-	slot = &seg->slots[fork->slot];
-	pid = (s32)ct_sys0(SYS_getpid);
 	if (born_already(seg, slot, pid))
-		return;
+		return -1;
 	if (pid == 1 &&
 	    atomic_load_explicit(&seg->slots[fork->parent].pid, memory_order_relaxed) != 1) {
 		leave_other_namespace(seg, fork);
-		return;
+		return -1;
 	}
 	idx = slot_for_birth(seg, fork);
 	if (idx < 0)
-		return;
+		return -1;
 	if (idx == fork->slot &&
 	    (slot->generation != fork->generation ||
 	     atomic_load_explicit(&slot->state, memory_order_acquire) != CT_SLOT_CLAIMED))
-		return;
-	if (become_live(seg, (u32)idx, pid))
-		ct_ask(seg, (u32)idx, CT_ASK_BIRTH);
+		return -1;
+	return become_live(seg, (u32)idx, pid) ? idx : -1;
 }
 
+void ct_fork_born(const struct ct_fork *fork)
+{
+	u64 signals;
+	int idx;
+
+	if (fork->slot < 0 || !may_trace())
+		return;
+	signals = signals_hold();
+	idx = be_born(ct_shim->seg, fork);
+	signals_release(signals);
+	if (idx >= 0)
+		ct_ask(ct_shim->seg, (u32)idx, CT_ASK_BIRTH);
+}
+
+/* In the parent, as soon as may be: the end of the fork's window. */
 static void parent_back(const struct ct_fork *fork)
 {
 	struct ct_slot *slot = &ct_shim->seg->slots[fork->slot];
@@ -220,31 +264,38 @@ static void parent_back(const struct ct_fork *fork)
 		atomic_store_explicit(&slot->parent_ns, ct_now_ns(), memory_order_release);
 }
 
-void ct_fork_done(struct ct_fork *fork, s32 ret)
+static void settle(struct ct_fork *fork, s32 ret)
 {
 	struct ct_event ev = { .type = CT_EV_FORK };
 	struct ct_slot *slot;
 	struct ct_self self;
-	u64 parent_ns;
 
-	if (fork->slot < 0 || !ct_shim || !ct_shim->seg)
-		return;
-	parent_back(fork);
 	/* Not the one that prepared it, but the child of a signal handler in it? */
 	if (!ct_self_get(&self) || self.slot != fork->parent)
 		return;
 	slot = &self.seg->slots[fork->slot];
-	parent_ns = atomic_load_explicit(&slot->parent_ns, memory_order_relaxed);
 	atomic_store_explicit(&slot->parent_ret, ret, memory_order_release);
+	ev.t_ns = slot->clone_ns;
 	ev.arg = (u64)fork->slot;
 	ev.arg2 = (u64)(s64)ret;
-	ev.arg3 = parent_ns - slot->clone_ns;
-	ev.t_ns = slot->clone_ns;
+	ev.arg3 = atomic_load_explicit(&slot->parent_ns, memory_order_relaxed) - slot->clone_ns;
 	ev.dur_ns = (u32)ct_min(ev.arg3, (u64)UINT32_MAX);
 	if (ret < 0)
 		ct_slot_unclaim(self.seg, (u32)fork->slot, fork->generation);
 	ct_event_now(&self, &ev, CT_SITE_NONE);
 	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_done, 1, memory_order_release);
+}
+
+void ct_fork_done(struct ct_fork *fork, s32 ret)
+{
+	u64 signals;
+
+	if (fork->slot < 0 || !may_trace())
+		return;
+	parent_back(fork);
+	signals = signals_hold();
+	settle(fork, ret);
+	signals_release(signals);
 	fork->slot = -1;
 }
 
@@ -301,7 +352,7 @@ static void in_parent(void)
 	if (!fork || fork->state == FORK_NONE)
 		return;
 	if (fork->state != FORK_INTERNAL) {
-		if (fork->slot >= 0)
+		if (fork->slot >= 0 && may_trace())
 			parent_back(fork);
 		return;
 	}

@@ -47,7 +47,8 @@ void ct_guard_range(const void *addr, size_t len)
 	struct ct_event ev = { .type = CT_EV_LOSS, .arg = CT_LOSS_UNMAPPED };
 	struct ct_self self;
 
-	if (ct_likely(!shim || !shim->seg) || end < start)
+	/* The kernel refuses what begins inside a page, and what wraps. */
+	if (ct_likely(!shim || !shim->seg) || end < start || start % CT_PAGE_SIZE)
 		return;
 	if (ct_likely(!overlaps(start, end, shim->seg, shim->seg->size) &&
 		      !overlaps(start, end, shim, ct_page_up(sizeof(*shim)))))

@@ -11,18 +11,20 @@ struct ct_vma {
 	u64 start;
 	u64 end;
 	u64 offset; /* bytes into the file */
-	u64 ino; /* 0: anonymous */
+	u64 ino;    /* 0: anonymous */
 	u32 dev_major, dev_minor;
 	bool r, w, x;
-	bool shared; /* MAP_SHARED */
-	const char *name; /* "" or as printed: path, [heap], [stack], [anon:NAME]; in the text */
+	bool shared;	  /* MAP_SHARED */
+	const char *name; /* "" or as printed: path, [heap], [stack], [anon:NAME] */
 };
 
 /* One reading.  Zero-initialise; reuse for the next reading; _fini at the end. */
 struct ct_maps {
-	char *text; /* as read; after ct_maps_parse names are NUL-terminated in it */
+	char *text; /* as read, also after a parse: equal texts are equal VMAs */
 	size_t text_len;
 	size_t text_cap;
+	char *names; /* a copy of it, in which the names end in NUL */
+	size_t names_cap;
 	struct ct_vma *vmas; /* ascending */
 	size_t nr;
 	size_t cap;

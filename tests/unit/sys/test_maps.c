@@ -71,6 +71,10 @@ static void parses_every_field(void **state)
 	assert_false(m.vmas[3].r || m.vmas[3].w || m.vmas[3].x);
 	assert_string_equal(m.vmas[4].name, "[anon:my arena]");
 	assert_int_equal(m.vmas[5].start, 0xffffffffff600000);
+	/* The text is left as it was: a second parse says the same. */
+	assert_int_equal(ct_maps_parse(&m), 0);
+	assert_int_equal(m.nr, 6);
+	assert_string_equal(m.vmas[0].name, "/usr/bin/a b (deleted)");
 	ct_maps_fini(&m);
 }
 

@@ -42,7 +42,8 @@ static void bar(const struct ct_text_report *t, const struct step *s, u64 most)
 	int parent = (int)(s->parent * (u64)room / most),
 	    child = (int)(s->child * (u64)room / most);
 
-	fputs("  ", t->term.out);
+	if (parent || child)
+		fputs("  ", t->term.out);
 	for (int i = 0; i < parent; i++)
 		fputc('#', t->term.out);
 	ct_style_on(&t->term, CT_WARN);
@@ -50,6 +51,38 @@ static void bar(const struct ct_text_report *t, const struct step *s, u64 most)
 		fputc('+', t->term.out);
 	ct_style_off(&t->term, CT_WARN);
 	fputc('\n', t->term.out);
+}
+
+/* What the buckets of a side sum up to beyond its total in the end. */
+static u64 lost_later(const struct cowtrace_report *r, const char *side, u64 total)
+{
+	u64 sum = 0;
+
+	for (size_t i = 0; i < cowtrace_report_nr_buckets(r); i++)
+		if (!strcmp(cowtrace_report_bucket(r, i)->side, side))
+			sum += cowtrace_report_bucket(r, i)->copied;
+	return total == COWTRACE_UNKNOWN || sum < total ? 0 : sum - total;
+}
+
+/*
+ * The totals are of each side's last reading: a page that was copied and then
+ * unmapped is dropped there, and yet somebody saw it copied.
+ */
+static void explain(const struct ct_text_report *t)
+{
+	const struct cowtrace_group *all = cowtrace_report_total(t->r);
+	u64 more = lost_later(t->r, "parent", all->parent_copied) +
+		   lost_later(t->r, "child", all->child_copied);
+	char text[200];
+
+	if (!more)
+		return;
+	snprintf(
+		text, sizeof(text),
+		"%s pages (%s) that were seen copied here had gone, or could not be told any more, "
+		"at the last reading: they are in no total of copies.",
+		ct_format_count(more).s, ct_format_pages(more).s);
+	ct_print_wrapped(&t->term, 2, text);
 }
 
 void ct_text_growth(const struct ct_text_report *t)
@@ -76,4 +109,5 @@ void ct_text_growth(const struct ct_text_report *t)
 			ct_format_pages(steps[i].child).s);
 		bar(t, &steps[i], most);
 	}
+	explain(t);
 }

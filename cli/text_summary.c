@@ -183,7 +183,11 @@ void ct_text_summary(const struct ct_text_report *t)
 	fputc('\n', t->term.out);
 	line(t, "parent copied", all->parent_copied, shared, "written there while shared");
 	line(t, "child copied", all->child_copied, shared, "the same in the child");
-	line(t, "child dropped", all->child_dropped, shared, "unmapped or thrown away, no copy");
+	/* Most programs drop nothing while they share: then it is no line. */
+	if (known(all->parent_dropped))
+		line(t, "parent dropped", all->parent_dropped, shared, "unmapped or thrown away");
+	if (known(all->child_dropped))
+		line(t, "child dropped", all->child_dropped, shared, "unmapped or thrown away");
 	line(t, "child new", all->child_fresh, COWTRACE_UNKNOWN, "memory it touched for itself");
 	fork_times(t, all);
 	worst_region(t, known(all->parent_copied) + known(all->child_copied));

@@ -2,9 +2,10 @@
 /*
  * Extents: a short sorted array.  A process that drops memory ten thousand
  * times between two forks has ten thousand extents at most; neighbours that
- * continue each other are joined again.
+ * continue each other are joined again, and beyond CT_EXTENTS_MAX others too.
  *
- * Invariant: ascending, disjoint, none empty, no two neighbours that join.
+ * Invariant: ascending, disjoint (by src too), none empty, no two neighbours that
+ * join.
  */
 #include <errno.h>
 #include <string.h>
@@ -121,12 +122,133 @@ static void remove_range(struct ct_extents *x, u64 page, u64 pages)
 	x->nr -= to - from;
 }
 
+/* Two neighbours that may be made one, and how many pages would be in doubt then. */
+struct seam {
+	u32 at; /* v[at] and v[at + 1] */
+	u64 cost;
+};
+
+static int by_cost(const void *a, const void *b)
+{
+	const struct seam *x = a, *y = b;
+
+	return x->cost < y->cost ? -1 : x->cost > y->cost;
+}
+
+static int by_src(const void *a, const void *b)
+{
+	const struct ct_extent *x = a, *y = b;
+
+	return x->src < y->src ? -1 : x->src > y->src;
+}
+
+/* True where no extent maps [src, end); sorted: the extents by src. */
+static bool src_is_free(const struct ct_extent *sorted, u32 nr, u64 src, u64 end)
+{
+	u32 lo = 0, hi = nr;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (sorted[mid].src + sorted[mid].pages <= src)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo == nr || sorted[lo].src >= end;
+}
+
+/* Neighbours that lie as they lay in the image, and whose gap went nowhere else. */
+static u32 find_seams(const struct ct_extents *x, const struct ct_extent *sorted, struct seam *s)
+{
+	u32 i, nr = 0;
+
+	for (i = 0; i + 1 < x->nr; i++) {
+		const struct ct_extent *a = &x->v[i], *b = a + 1;
+
+		if (a->page - a->src == b->page - b->src &&
+		    src_is_free(sorted, x->nr, a->src + a->pages, b->src))
+			s[nr++] = (struct seam){ i, b->page + b->pages - a->page };
+	}
+	qsort(s, nr, sizeof(*s), by_cost);
+	return nr;
+}
+
+static void close_seams(struct ct_extents *x, const bool *joined)
+{
+	u32 i, out = 0;
+
+	for (i = 1; i < x->nr; i++) {
+		struct ct_extent *last = &x->v[out];
+
+		if (!joined[i - 1]) {
+			x->v[++out] = x->v[i];
+			continue;
+		}
+		last->pages = x->v[i].page + x->v[i].pages - last->page;
+		last->doubtful = true;
+	}
+	x->nr = out + 1;
+}
+
+/* Joins the neighbours that cost least, until half of the room is free.  0 or -ENOMEM. */
+static int coarsen(struct ct_extents *x)
+{
+	ct_auto_free struct ct_extent *sorted = malloc(x->nr * sizeof(*sorted));
+	ct_auto_free struct seam *seams = malloc(x->nr * sizeof(*seams));
+	ct_auto_free bool *joined = calloc(x->nr, sizeof(*joined));
+	u32 i, nr, want = x->nr - CT_EXTENTS_MAX / 2;
+
+	if (!sorted || !seams || !joined)
+		return -ENOMEM;
+	memcpy(sorted, x->v, x->nr * sizeof(*sorted));
+	qsort(sorted, x->nr, sizeof(*sorted), by_src);
+	nr = find_seams(x, sorted, seams);
+	for (i = 0; i < nr && i < want; i++)
+		joined[seams[i].at] = true;
+	close_seams(x, joined);
+	/* Those that are in doubt now may continue each other. */
+	for (i = x->nr; i-- > 1;)
+		join_around(x, i);
+	return 0;
+}
+
+/*
+ * Room to split `more` extents.  0, -ENOMEM, or -ENOSPC: too many, and none that
+ * can be joined.
+ */
+static int make_room(struct ct_extents *x, u32 more)
+{
+	if (x->nr + more > CT_EXTENTS_MAX) {
+		if (coarsen(x))
+			return -ENOMEM;
+		if (x->nr + more > CT_EXTENTS_MAX)
+			return -ENOSPC;
+	}
+	return reserve(x, more);
+}
+
+/* Instead of a split: whatever overlaps [page, page + pages) is in doubt as a whole. */
+static int doubt_whole(struct ct_extents *x, u64 page, u64 pages)
+{
+	u32 i, from = seek(x, page);
+
+	for (i = from; i < x->nr && x->v[i].page < page + pages; i++)
+		x->v[i].doubtful = true;
+	while (i-- > from)
+		join_around(x, i);
+	return 0;
+}
+
 int ct_extents_cut(struct ct_extents *x, u64 page, u64 pages)
 {
+	int err;
+
 	if (!pages)
 		return 0;
-	if (reserve(x, 2))
-		return -ENOMEM;
+	err = make_room(x, 2);
+	if (err)
+		return err == -ENOSPC ? doubt_whole(x, page, pages) : err;
 	split_at(x, page);
 	split_at(x, page + pages);
 	remove_range(x, page, pages);
@@ -135,28 +257,35 @@ int ct_extents_cut(struct ct_extents *x, u64 page, u64 pages)
 
 int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages)
 {
-	u32 i;
+	int err;
 
 	if (!pages)
 		return 0;
-	if (reserve(x, 2))
-		return -ENOMEM;
-	split_at(x, page);
-	split_at(x, page + pages);
-	for (i = seek(x, page); i < x->nr && x->v[i].page < page + pages; i++)
-		x->v[i].doubtful = true;
-	return 0;
+	err = make_room(x, 2);
+	if (err && err != -ENOSPC)
+		return err;
+	if (!err) {
+		split_at(x, page);
+		split_at(x, page + pages);
+	}
+	return doubt_whole(x, page, pages);
 }
 
 int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to)
 {
 	ct_auto_free struct ct_extent *moved = NULL;
 	u32 first, nr, i, at;
+	int err;
 
 	if (!pages || from == to)
 		return 0;
-	if (reserve(x, 4))
-		return -ENOMEM;
+	err = make_room(x, 4);
+	if (err == -ENOSPC) {
+		doubt_whole(x, from, pages);
+		return doubt_whole(x, to, pages);
+	}
+	if (err)
+		return err;
 	split_at(x, from);
 	split_at(x, from + pages);
 	first = seek(x, from);
@@ -224,6 +353,9 @@ int ct_extents_restrict(struct ct_extents *x, const struct ct_page_run *runs, si
 				.src = from,
 				.doubtful = e->doubtful,
 			};
+			/* Runs that continue each other have cut nothing. */
+			if (out.nr > 1)
+				join_around(&out, out.nr - 1);
 		}
 	}
 	free(x->v);

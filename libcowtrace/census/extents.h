@@ -20,6 +20,13 @@ struct ct_extent {
 	bool doubtful;
 };
 
+/*
+ * A program may drop memory a million times between two forks.  From here on the
+ * smallest neighbours are joined over what was dropped between them, and all that
+ * is in them becomes doubtful: less is known, nothing wrong is said.
+ */
+#define CT_EXTENTS_MAX 16384u
+
 /* Zero-initialise, then _init; ascending and disjoint by page, disjoint by src. */
 struct ct_extents {
 	struct ct_extent *v;
@@ -34,10 +41,10 @@ void ct_extents_fini(struct ct_extents *x);
 /* [page, page + pages) was dropped.  0 or -ENOMEM (then nothing changed). */
 int ct_extents_cut(struct ct_extents *x, u64 page, u64 pages);
 
-/* [from, from + pages) was moved to `to`; what lay there was dropped. */
+/* [from, from + pages) was moved to `to`; what lay there was dropped.  As above. */
 int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to);
 
-/* [page, page + pages) may have been dropped. */
+/* [page, page + pages) may have been dropped.  As above. */
 int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages);
 
 /* Keeps only what maps to the given image pages: [src, src + pages) runs, ascending. */

@@ -90,11 +90,12 @@ static struct ct_tally *tally_of(struct walk *w, u64 page)
 	return &w->c->tallies[region_of(w->c->regions, w->c->nr_regions, &w->region, page)];
 }
 
-static enum ct_outcome judge(struct walk *w, const struct ct_extent *e, u64 page, ct_ent o, ct_ent n)
+static enum ct_outcome judge(struct walk *w, const struct ct_extent *e, u64 src, ct_ent o, ct_ent n)
 {
-	if (o == CT_ENT_AMBIGUOUS || e->doubtful || ct_ent_is_swap(o) || ct_ent_is_swap(n))
+	/* In swap, or written by both before it could be read: no frame to compare. */
+	if (!ct_ent_is_page(o) || !ct_ent_is_page(n) || e->doubtful)
 		return CT_OUT_UNKNOWN;
-	return w->c->judge ? w->c->judge(w->c->judge_arg, page, o, n) : CT_OUT_COPIED;
+	return w->c->judge ? w->c->judge(w->c->judge_arg, src, o, n) : CT_OUT_COPIED;
 }
 
 /* One page that is not simply kept. */
@@ -111,7 +112,7 @@ static void one_page(struct walk *w, const struct ct_extent *e, u64 src, u64 pag
 		tally_of(w, src)->dropped++;
 		return;
 	}
-	switch (judge(w, e, page, o, n)) {
+	switch (judge(w, e, src, o, n)) {
 	case CT_OUT_KEPT:
 		w->sum.kept++;
 		break;
@@ -280,8 +281,7 @@ void ct_compare_count(const struct ct_image *img, const struct ct_page_run *regi
 		size_t r = region_of(regions, nr_regions, &at, first);
 
 		/* Mostly a chunk lies in one region: no need to look into it. */
-		if (r < nr_regions &&
-		    first + CT_HUGE_PAGES <= regions[r].page + regions[r].pages) {
+		if (r < nr_regions && first + CT_HUGE_PAGES <= regions[r].page + regions[r].pages) {
 			ret_pages[r] += ct_chunk_pages(c);
 			ret_huge[r] += ct_chunk_is_huge(c) ? ct_chunk_pages(c) : 0;
 			continue;

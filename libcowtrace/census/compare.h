@@ -12,10 +12,10 @@
 
 /* Pages. */
 struct ct_tally {
-	u64 kept; /* still the shared page: never written, or reused */
-	u64 copied; /* another page frame lies there now */
+	u64 kept;    /* still the shared page: never written, or reused */
+	u64 copied;  /* another page frame lies there now */
 	u64 dropped; /* unmapped, or given back */
-	u64 fresh; /* lies where nothing was shared */
+	u64 fresh;   /* lies where nothing was shared */
 	u64 unknown; /* changed, and not (or not surely) by copy-on-write */
 };
 
@@ -26,14 +26,15 @@ enum ct_outcome {
 };
 
 struct ct_compare {
-	const struct ct_image *orig; /* at the fork */
+	const struct ct_image *orig;	  /* at the fork */
 	const struct ct_extents *extents; /* where those pages are now */
 	const struct ct_image *now;
 	/*
 	 * Asked about each page whose frame changed, unless NULL: then nothing but
-	 * copy-on-write has moved pages, and a changed frame is a copy.
+	 * copy-on-write has moved pages, and a changed frame is a copy.  src: where the
+	 * page was at the fork, and is in a relative that has not moved it.
 	 */
-	enum ct_outcome (*judge)(void *arg, u64 page, ct_ent orig, ct_ent now);
+	enum ct_outcome (*judge)(void *arg, u64 src, ct_ent orig, ct_ent now);
 	void *judge_arg;
 	/*
 	 * Regions to tally by, as [start, end) page numbers, ascending and disjoint;

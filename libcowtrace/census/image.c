@@ -316,6 +316,9 @@ static void adopt_patched(struct ct_image_builder *b, const struct ct_chunk *c, 
 
 	if (c)
 		ct_chunk_expand(c, e);
+	/* What is in swap here is counted anew when the chunk is closed. */
+	for (k = 0; c && k < CT_HUGE_PAGES; k++)
+		b->img->swapped -= ct_ent_is_swap(e[k]);
 	for (; nr; nr--, patch++)
 		e[patch->page - first] = patch->ent;
 	for (k = 0; k < CT_HUGE_PAGES; k++)
@@ -334,6 +337,7 @@ int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr
 	err = ct_image_begin(&b, NULL);
 	if (err)
 		goto out;
+	b.img->swapped = img->swapped;
 	while (i < img->nr || at < nr) {
 		u64 key = at < nr ? patch[at].page / CT_HUGE_PAGES : UINT64_MAX;
 		const struct ct_chunk *c = NULL;
@@ -350,8 +354,6 @@ int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr
 		at += n;
 	}
 	err = ct_image_finish(&b, ret_img);
-	if (!err)
-		(*ret_img)->swapped = img->swapped; /* patches name pages, never swap */
 out:
 	ct_image_unref(img);
 	return err;

@@ -209,23 +209,13 @@ static bool become_live(struct ct_segment *seg, u32 idx, s32 pid)
 	return false;
 }
 
-/* A live slot of this pid that was born after the clone, and not a dead namesake's. */
-static bool born_already(struct ct_segment *seg, const struct ct_slot *slot, s32 pid)
-{
-	int idx = ct_slot_of_pid(seg, pid);
-
-	return idx >= 0 && seg->slots[idx].born_ns >= slot->clone_ns;
-}
-
-/* Makes this child live; its slot, or -1 where it goes untraced or is live already. */
+/* Makes this child live; its slot, or -1 where it goes untraced. */
 static int be_born(struct ct_segment *seg, const struct ct_fork *fork)
 {
 	struct ct_slot *slot = &seg->slots[fork->slot];
 	s32 pid = (s32)ct_sys0(SYS_getpid);
 	int idx;
 
-	if (born_already(seg, slot, pid))
-		return -1;
 	if (pid == 1 &&
 	    atomic_load_explicit(&seg->slots[fork->parent].pid, memory_order_relaxed) != 1) {
 		leave_other_namespace(seg, fork);
@@ -241,7 +231,7 @@ static int be_born(struct ct_segment *seg, const struct ct_fork *fork)
 	return become_live(seg, (u32)idx, pid) ? idx : -1;
 }
 
-void ct_fork_born(const struct ct_fork *fork)
+void ct_fork_born(struct ct_fork *fork)
 {
 	u64 signals;
 	int idx;
@@ -250,6 +240,7 @@ void ct_fork_born(const struct ct_fork *fork)
 		return;
 	signals = signals_hold();
 	idx = be_born(ct_shim->seg, fork);
+	fork->slot = -1; /* once; it is our own copy */
 	signals_release(signals);
 	if (idx >= 0)
 		ct_ask(ct_shim->seg, (u32)idx, CT_ASK_BIRTH);

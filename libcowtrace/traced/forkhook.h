@@ -33,7 +33,7 @@ void ct_fork_begin(struct ct_fork *fork, u32 how);
 void ct_fork_stamp(struct ct_fork *fork);
 
 /* In the child, first of all; the second call for the same fork does nothing. */
-void ct_fork_born(const struct ct_fork *fork);
+void ct_fork_born(struct ct_fork *fork);
 
 /* In the parent: the clone returned ret (a pid, or -errno). */
 void ct_fork_done(struct ct_fork *fork, s32 ret);

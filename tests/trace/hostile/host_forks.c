@@ -127,16 +127,18 @@ static void run_sigfork(void)
 		}
 		forks++;
 	}
+	timer_stop();
 	if (getpid() != host)
 		_exit(0);
-	timer_stop();
 	for (;;) {
 		int status;
 		pid_t pid = wait(&status);
 
 		if (pid < 0)
 			break;
-		check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		if (status)
+			fprintf(stderr, "child %d: status %#x\n", pid, status);
+		check(!status);
 		reaped++;
 	}
 	check(reaped == forks + handler_forks);

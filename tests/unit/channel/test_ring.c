@@ -169,7 +169,7 @@ static void test_threads_lose_nothing_uncounted(void **state)
 	struct producer p[THREADS];
 	pthread_t thread[THREADS];
 	u64 got_nr[THREADS] = { 0 }, last[THREADS] = { 0 }, put = 0, got = 0;
-	const u64 nr = 60000;
+	const u64 nr = 30000;
 	struct ct_event ev;
 	u32 i, idle = 0;
 
@@ -223,7 +223,7 @@ static void test_killed_writers(void **state)
 	struct ct_ring_reader reader = { 0 };
 	u32 rnd = random_seed(), i, j, kills = 0;
 
-	for (i = 0; i < 60; i++) {
+	for (i = 0; i < 40; i++) {
 		struct producer p[2] = { { .seg = seg, .who = 1 }, { .seg = seg, .who = 2 } };
 		pid_t pid[2];
 		u64 until;
@@ -256,7 +256,7 @@ static void test_stopped_writers(void **state)
 	u64 now = ct_now_ns();
 	pid_t pid = child_run(produce_in_child, &p);
 
-	for (i = 0; i < 150; i++) {
+	for (i = 0; i < 100; i++) {
 		sleep_us(random_next(&rnd) % 300);
 		kill(pid, SIGSTOP);
 		assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);

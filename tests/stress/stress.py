@@ -8,6 +8,7 @@ trace opens.
 usage: stress.py TIMES [SEED]
 """
 
+import concurrent.futures
 import os
 import random
 import signal
@@ -20,6 +21,8 @@ import harness
 RUN_MS = 300
 # A stopped recorder is killed after a second; holds are bounded by a second too.
 PATIENCE = 20
+# Mostly they wait for a recorder that is stopped.
+AT_ONCE = 3
 KINDS = ("kill recorder", "kill both", "stop recorder", "stop both", "kill program", "kill child")
 
 
@@ -127,11 +130,10 @@ def main():
     random.seed(seed)
     tap = harness.Tap()
     tap.note(f"seed {seed}")
-    with harness.folder() as where:
-        for nr in range(times):
-            kind = KINDS[nr % len(KINDS)]
-            wrong = one(kind, where, nr)
-            tap.ok(not wrong, f"{kind}, {nr + 1}", wrong)
+    with harness.folder() as where, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        kinds = [KINDS[nr % len(KINDS)] for nr in range(times)]
+        for nr, wrong in enumerate(pool.map(one, kinds, [where] * times, range(times))):
+            tap.ok(not wrong, f"{kinds[nr]}, {nr + 1}", wrong)
     tap.done()
 
 

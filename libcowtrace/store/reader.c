@@ -89,6 +89,8 @@ static void read_state(struct ct_trace *t)
 
 	t->complete = complete && !strcmp(complete, "1");
 	t->why_incomplete = t->complete ? "" : why && *why ? why : "it does not say why";
+	if (!t->writer_pid && !strcmp(t->why_incomplete, CT_WHY_UNFINISHED))
+		t->why_incomplete = CT_WHY_KILLED;
 }
 
 int ct_trace_load(const char *path, struct ct_trace **ret_trace, struct ct_err *err)

@@ -23,7 +23,11 @@ extern const char *const ct_schema_sql[];
 /* Keys of the table meta that the store itself writes. */
 #define CT_META_COMPLETE "complete"  /* "0" or "1" */
 #define CT_META_WHY "why_incomplete" /* "" when complete */
-#define CT_META_COMMAND "command"    /* JSON array of strings */
+/* What why_incomplete says until the end, and what a reader makes of it when nobody writes. */
+#define CT_WHY_UNFINISHED \
+	"the recording has not finished: it still runs, or its recorder was killed"
+#define CT_WHY_KILLED "the recording has not finished: its recorder was killed"
+#define CT_META_COMMAND "command" /* JSON array of strings */
 
 /* The words of the enums in the trace.  NULL past the end. */
 const char *ct_side_name(enum ct_side v);

@@ -14,8 +14,6 @@
 #include "store/sqerr.h"
 #include "store/writer.h"
 
-#define WHY_UNFINISHED "the recording has not finished: it still runs, or its recorder was killed"
-
 static int exec(sqlite3 *db, const char *sql)
 {
 	return sqlite3_exec(db, sql, NULL, NULL, NULL);
@@ -50,7 +48,7 @@ static int build_schema(sqlite3 *db)
 	if (rc == SQLITE_OK)
 		rc = set_meta(db, CT_META_COMPLETE, "0");
 	if (rc == SQLITE_OK)
-		rc = set_meta(db, CT_META_WHY, WHY_UNFINISHED);
+		rc = set_meta(db, CT_META_WHY, CT_WHY_UNFINISHED);
 	return rc == SQLITE_OK ? exec(db, "COMMIT") : rc;
 }
 
@@ -100,7 +98,7 @@ static int open_wal(struct ct_store *s)
 		rc = prepare_all(s);
 	/* Finds out now, not at the first commit, that the WAL cannot be written. */
 	if (rc == SQLITE_OK)
-		rc = set_meta(s->db, CT_META_WHY, WHY_UNFINISHED);
+		rc = set_meta(s->db, CT_META_WHY, CT_WHY_UNFINISHED);
 	return rc;
 }
 

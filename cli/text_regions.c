@@ -1,30 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* Regions: which memory was copied, whose, and who mapped it with which advice. */
+/*
+ * Regions: which memory was copied, whose, and who mapped it with which advice.
+ * Alike ones of all processes are one row: a server has as many heaps as workers.
+ */
 #include <string.h>
 
 #include "format.h"
 #include "table.h"
 #include "text.h"
 
-/* "thp=hugepage, ksm=mergeable", or "". */
-static void advice(const struct cowtrace_region *g, char *to, size_t len)
+/* "[thp=hugepage,ksm=mergeable]", or "". */
+static void advice(const struct cowtrace_region_group *g, char *to, size_t len)
 {
-	const char *const words[][2] = { { "thp", g->thp },
-					 { "ksm", g->ksm },
+	const char *const words[][2] = { { "thp=", g->thp },
+					 { "ksm=", g->ksm },
 					 { "", g->fork_advice } };
 	size_t n = 0;
 
 	*to = 0;
 	for (size_t i = 0; i < ct_array_size(words); i++)
 		if (strcmp(words[i][1], "unset") && n < len)
-			n += (size_t)snprintf(to + n, len - n, "%s%s%s%s", n ? "," : "[",
-					      words[i][0], *words[i][0] ? "=" : "", words[i][1]);
+			n += (size_t)snprintf(to + n, len - n, "%s%s%s", n ? "," : "[", words[i][0],
+					      words[i][1]);
 	if (n && n + 1 < len)
 		strcpy(to + n, "]");
 }
 
-static void region_row(struct ct_table *tab, const struct cowtrace_region *g)
+static void group_row(struct ct_table *tab, const struct cowtrace_region_group *g)
 {
+	/* A file's name without its folder; JSON has the path. */
+	const char *slash = *g->name == '/' ? strrchr(g->name, '/') : NULL;
+	const char *name = slash ? slash + 1 : g->name;
 	char words[80];
 
 	advice(g, words, sizeof(words));
@@ -32,11 +38,14 @@ static void region_row(struct ct_table *tab, const struct cowtrace_region *g)
 		      ct_format_share(g->copied, g->shared).s);
 	ct_table_cell(tab, "%s", ct_format_pages(g->shared).s);
 	ct_table_cell(tab, "%s", ct_format_pages(g->dropped).s);
-	ct_table_cell(tab, "%s", ct_format_bytes(g->end - g->start).s);
-	ct_table_cell(tab, "%d", g->pid);
+	ct_table_cell(tab, "%s", ct_format_bytes(g->len).s);
+	if (g->nr_processes == 1)
+		ct_table_cell(tab, "pid %d", g->pid);
+	else
+		ct_table_cell(tab, "%u processes", g->nr_processes);
 	ct_table_cell(tab, "%s", g->kind);
-	ct_table_cell(tab, "%s%s%s%s%s%s", g->name, *g->name && *words ? " " : "", words,
-		      (*g->name || *words) && *g->site_text ? " " : "",
+	ct_table_cell(tab, "%s%s%s%s%s%s", name, *name && *words ? " " : "", words,
+		      (*name || *words) && *g->site_text ? " " : "",
 		      *g->site_text ? "mapped by " : "", g->site_text);
 }
 
@@ -46,27 +55,26 @@ void ct_text_regions(const struct ct_text_report *t)
 					     ">shared",
 					     ")dropped",
 					     ")size",
-					     ">pid",
+					     "<in",
 					     "<kind",
 					     "<name, advice, call site",
 					     NULL };
-	size_t all = cowtrace_report_all_regions(t->r);
-	size_t shown = cowtrace_report_nr_regions(t->r), rows = 0;
+	size_t all = cowtrace_report_nr_region_groups(t->r), rows = 0;
 	struct ct_table tab;
 
 	ct_table_init(&tab, heads);
-	for (size_t i = 0; i < shown; i++) {
-		const struct cowtrace_region *g = cowtrace_report_region(t->r, i);
+	for (size_t i = 0; i < all && (!t->top || rows < t->top); i++) {
+		const struct cowtrace_region_group *g = cowtrace_report_region_group(t->r, i);
 
 		/* A list of nothing helps nobody, unless it was asked for. */
 		if (t->top && (g->shared == COWTRACE_UNKNOWN || !g->shared))
 			continue;
-		region_row(&tab, g);
+		group_row(&tab, g);
 		rows++;
 	}
 	if (!rows)
 		return;
-	ct_text_heading(t, "REGIONS WITH MOST COPIES");
+	ct_text_heading(t, "MEMORY WITH MOST COPIES");
 	ct_table_print(&tab, &t->term);
-	ct_text_more(t, rows, all, "regions");
+	ct_text_more(t, rows, all, "kinds of memory");
 }

@@ -79,30 +79,22 @@ static void fork_times(const struct ct_text_report *t, const struct cowtrace_gro
 	fputc('\n', t->term.out);
 }
 
-static const struct cowtrace_region *find_worst(const struct cowtrace_report *r)
-{
-	const struct cowtrace_region *worst = NULL;
-
-	for (size_t i = 0; i < cowtrace_report_nr_regions(r); i++) {
-		const struct cowtrace_region *g = cowtrace_report_region(r, i);
-
-		if (g->copied != COWTRACE_UNKNOWN && (!worst || g->copied > worst->copied))
-			worst = g;
-	}
-	return worst;
-}
-
-/* The one region that lost most, and what it is. */
+/* The memory that lost most, and what it is. */
 static void worst_region(const struct ct_text_report *t, u64 copied)
 {
-	const struct cowtrace_region *worst = find_worst(t->r);
+	/* Most copies come first. */
+	const struct cowtrace_region_group *worst = cowtrace_report_region_group(t->r, 0);
 	int column;
 
-	if (!worst || !worst->copied || !copied)
+	if (!worst || !known(worst->copied) || !copied)
 		return;
-	column = fprintf(t->term.out, "  %-15s %9s  %6s  of all copies: %s of pid %d", "most of it",
+	column = fprintf(t->term.out, "  %-15s %9s  %6s  of all copies: %s of ", "most of it",
 			 ct_format_pages(worst->copied).s, ct_format_share(worst->copied, copied).s,
-			 worst->kind, worst->pid);
+			 worst->kind);
+	if (worst->nr_processes == 1)
+		column += fprintf(t->term.out, "pid %d", worst->pid);
+	else
+		column += fprintf(t->term.out, "%u processes", worst->nr_processes);
 	if (*worst->name && *worst->name != '[') {
 		column += fprintf(t->term.out, ", ");
 		ct_print_text(&t->term, worst->name, t->term.width - column);

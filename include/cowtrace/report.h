@@ -212,6 +212,23 @@ const struct cowtrace_region *cowtrace_report_region(const struct cowtrace_repor
 /* How many there are, without `top`. */
 size_t cowtrace_report_all_regions(const struct cowtrace_report *r);
 
+/*
+ * Regions alike, of all processes: of one kind and name, mapped from one call
+ * site with one advice.  The heaps of 300 backends; the arenas of one allocator.
+ */
+struct cowtrace_region_group {
+	const char *kind, *name, *site_text, *thp, *ksm, *fork_advice; /* as in a region */
+	bool tagged;
+	uint32_t nr_regions, nr_processes;
+	int32_t pid;  /* of one of them */
+	uint64_t len; /* bytes, all together */
+	uint64_t shared, copied, dropped, fresh, unknown;
+};
+/* Most copies first. */
+size_t cowtrace_report_nr_region_groups(const struct cowtrace_report *r);
+const struct cowtrace_region_group *cowtrace_report_region_group(const struct cowtrace_report *r,
+								 size_t i);
+
 /* One region in one fork, as one side sees it. */
 struct cowtrace_fork_region {
 	uint32_t fork, region;

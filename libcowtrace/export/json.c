@@ -312,6 +312,28 @@ static void put_region(struct sink *k, const struct cowtrace_region *g)
 	put_row(k, o);
 }
 
+static void put_region_group(struct sink *k, const struct cowtrace_region_group *g)
+{
+	json_t *o = json_object();
+
+	set_text(k, o, "kind", g->kind);
+	set_text(k, o, "name", g->name);
+	set(k, o, "tagged", json_boolean(g->tagged));
+	set(k, o, "site", text_or_null(g->site_text));
+	set_text(k, o, "thp", g->thp);
+	set_text(k, o, "ksm", g->ksm);
+	set_text(k, o, "fork_advice", g->fork_advice);
+	set(k, o, "regions", json_integer(g->nr_regions));
+	set(k, o, "processes", json_integer(g->nr_processes));
+	set_count(k, o, "bytes", g->len);
+	set_count(k, o, "shared", g->shared);
+	set_count(k, o, "copied", g->copied);
+	set_count(k, o, "dropped", g->dropped);
+	set_count(k, o, "new", g->fresh);
+	set_count(k, o, "unknown", g->unknown);
+	put_row(k, o);
+}
+
 static void put_bucket(struct sink *k, const struct cowtrace_bucket *b)
 {
 	json_t *o = json_object();
@@ -411,6 +433,7 @@ int ct_export_json(const struct cowtrace_report *r, FILE *out)
 	end_array(&k);
 	put_pair(&k, "total", group(&k, cowtrace_report_total(r)));
 	PUT_ARRAY(&k, r, "regions", region, regions);
+	PUT_ARRAY(&k, r, "region_groups", region_group, region_groups);
 	PUT_ARRAY(&k, r, "timeline", bucket, buckets);
 	PUT_ARRAY(&k, r, "reconcile", reconcile, reconcile);
 	PUT_ARRAY(&k, r, "sites", site, sites);

@@ -90,14 +90,16 @@ static int make_all(struct cowtrace_report *r)
 {
 	/* In the order in which one looks things up in another. */
 	static int (*const make[])(struct cowtrace_report *) = {
-		ct_report_make_recording, ct_report_make_processes, ct_report_make_sites,
-		ct_report_make_forks,	  ct_report_make_groups,    ct_report_make_regions,
-		ct_report_make_buckets,	  ct_report_make_reconcile, ct_report_make_notes,
+		ct_report_make_recording,     ct_report_make_processes, ct_report_make_sites,
+		ct_report_make_forks,	      ct_report_make_groups,	ct_report_make_regions,
+		ct_report_make_region_groups, ct_report_make_buckets,	ct_report_make_reconcile,
+		ct_report_make_notes,
 	};
 	int rc = r->options.no_symbols ? 0 : ct_symbolizer_create(&r->symbolizer);
 
 	for (size_t i = 0; i < ct_array_size(make) && !rc; i++)
 		rc = make[i](r);
+	ct_report_cut_regions(r);
 	return rc;
 }
 
@@ -154,6 +156,7 @@ ct_public void cowtrace_report_close(struct cowtrace_report *r)
 	free(r->forks);
 	free(r->groups);
 	free(r->regions);
+	free(r->region_groups);
 	free(r->fork_regions);
 	free(r->buckets);
 	free(r->reconcile);
@@ -225,6 +228,7 @@ CT_ROWS(cowtrace_site, site, sites)
 CT_ROWS(cowtrace_fork, fork, forks)
 CT_ROWS(cowtrace_group, group, groups)
 CT_ROWS(cowtrace_region, region, regions)
+CT_ROWS(cowtrace_region_group, region_group, region_groups)
 CT_ROWS(cowtrace_fork_region, fork_region, fork_regions)
 CT_ROWS(cowtrace_bucket, bucket, buckets)
 CT_ROWS(cowtrace_reconcile, reconcile, reconcile)

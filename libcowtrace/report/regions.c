@@ -121,7 +121,6 @@ static int by_copied(const void *a, const void *b)
 int ct_report_make_regions(struct cowtrace_report *r)
 {
 	const struct ct_trace *t = r->trace;
-	int rc;
 
 	r->regions = ct_report_array(t->nr_regions, sizeof(*r->regions));
 	r->fork_regions = ct_report_array(t->nr_counts, sizeof(*r->fork_regions));
@@ -131,10 +130,13 @@ int ct_report_make_regions(struct cowtrace_report *r)
 		if (r->region_selected[i])
 			fill(r, &t->regions[i], &r->regions[r->nr_regions++]);
 	r->all_regions = r->nr_regions;
-	rc = sum_counts(r);
-	if (rc || !r->options.top)
-		return rc;
+	return sum_counts(r);
+}
+
+void ct_report_cut_regions(struct cowtrace_report *r)
+{
+	if (!r->options.top)
+		return;
 	qsort(r->regions, r->nr_regions, sizeof(*r->regions), by_copied);
 	r->nr_regions = ct_min(r->nr_regions, (size_t)r->options.top);
-	return 0;
 }

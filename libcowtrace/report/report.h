@@ -31,12 +31,13 @@ struct cowtrace_report {
 	struct cowtrace_group *groups;
 	struct cowtrace_group total;
 	struct cowtrace_region *regions;
+	struct cowtrace_region_group *region_groups;
 	struct cowtrace_fork_region *fork_regions;
 	struct cowtrace_bucket *buckets;
 	struct cowtrace_reconcile *reconcile;
 	struct cowtrace_note *notes;
-	size_t nr_processes, nr_sites, nr_forks, nr_groups, nr_regions, nr_fork_regions, nr_buckets,
-		nr_reconcile, nr_notes, all_regions;
+	size_t nr_processes, nr_sites, nr_forks, nr_groups, nr_regions, nr_region_groups,
+		nr_fork_regions, nr_buckets, nr_reconcile, nr_notes, all_regions;
 };
 
 /* Each makes its table of what select.c left.  0 or -ENOMEM. */
@@ -45,6 +46,7 @@ int ct_report_make_sites(struct cowtrace_report *r);
 int ct_report_make_forks(struct cowtrace_report *r);
 int ct_report_make_groups(struct cowtrace_report *r);
 int ct_report_make_regions(struct cowtrace_report *r);
+int ct_report_make_region_groups(struct cowtrace_report *r);
 int ct_report_make_buckets(struct cowtrace_report *r);
 int ct_report_make_reconcile(struct cowtrace_report *r);
 int ct_report_make_notes(struct cowtrace_report *r);
@@ -56,6 +58,9 @@ int ct_report_select(struct cowtrace_report *r, const char *path, struct ct_err 
 bool ct_report_wants_fork(const struct cowtrace_report *r, u32 id);
 /* Are there options that leave forks out? */
 bool ct_report_is_filtered(const struct cowtrace_report *r);
+
+/* Applies `top` to the regions: last of all, for others are made of them. */
+void ct_report_cut_regions(struct cowtrace_report *r);
 
 /* By id; NULL when there is none. */
 const struct cowtrace_process *ct_report_process_of(const struct cowtrace_report *r, u32 id);

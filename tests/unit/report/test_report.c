@@ -163,6 +163,22 @@ static void test_regions(void **state)
 	cowtrace_report_close(r);
 }
 
+static void test_region_groups(void **state)
+{
+	struct cowtrace_report *r = open_with((struct cowtrace_report_options){ .top = 1 });
+	const struct cowtrace_region_group *g = cowtrace_report_region_group(r, 0);
+
+	/* The dict of the parent and of its child; top leaves them whole. */
+	assert_int_equal(cowtrace_report_nr_region_groups(r), 3);
+	assert_string_equal(g->name, "dict");
+	assert_int_equal(g->nr_regions, 2);
+	assert_int_equal(g->nr_processes, 2);
+	assert_int_equal(g->copied, 301 + 80);
+	assert_int_equal(g->len, 2 * 0x800000);
+	assert_int_equal(cowtrace_report_region_group(r, 2)->copied, COWTRACE_UNKNOWN);
+	cowtrace_report_close(r);
+}
+
 static void test_buckets(void **state)
 {
 	struct cowtrace_report *r = open_all();
@@ -273,9 +289,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recording), cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_forks),	  cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_regions),	  cmocka_unit_test(test_buckets),
-		cmocka_unit_test(test_reconcile), cmocka_unit_test(test_filters),
-		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_regions),	  cmocka_unit_test(test_region_groups),
+		cmocka_unit_test(test_buckets),	  cmocka_unit_test(test_reconcile),
+		cmocka_unit_test(test_filters),	  cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

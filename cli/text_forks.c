@@ -15,6 +15,12 @@ static void cell_share(struct ct_table *tab, u64 pages, u64 shared)
 	ct_table_cell(tab, "%s %5s", ct_format_pages(pages).s, ct_format_share(pages, shared).s);
 }
 
+/* "47,923 13.3%" */
+static void cell_copied(struct ct_table *tab, u64 pages, u64 shared)
+{
+	ct_table_cell(tab, "%s %5s", ct_format_count(pages).s, ct_format_share(pages, shared).s);
+}
+
 void ct_text_groups(const struct ct_text_report *t)
 {
 	static const char *const heads[] = { ">forks",	      ">shared",    ">parent copied",
@@ -53,7 +59,7 @@ static struct ct_text lasted(const struct cowtrace_fork *f)
 	return ct_format_ns(f->end_ns - f->start_ns);
 }
 
-static void fork_row(struct ct_table *tab, const struct cowtrace_fork *f)
+static void fork_row(struct ct_table *tab, const struct cowtrace_fork *f, bool huge)
 {
 	const struct cowtrace_side *sides[] = { &f->parent_side, &f->child_side };
 
@@ -62,12 +68,13 @@ static void fork_row(struct ct_table *tab, const struct cowtrace_fork *f)
 	ct_table_cell(tab, "%d", f->child_pid);
 	ct_table_cell(tab, "%s", ct_format_ns(f->start_ns).s);
 	ct_table_cell(tab, "%s", lasted(f).s);
-	ct_table_cell(tab, "%s", ct_format_count(f->pages_shared).s);
-	for (size_t i = 0; i < ct_array_size(sides); i++)
-		ct_table_cell(tab, "%s %5s", ct_format_count(sides[i]->copied).s,
-			      ct_format_share(sides[i]->copied, f->pages_shared).s);
-	ct_table_cell(tab, "%s", ct_format_count(f->child_side.fresh).s);
 	ct_table_cell(tab, "%s", ct_format_ns(f->fork_ns).s);
+	ct_table_cell(tab, "%s", ct_format_count(f->pages_shared).s);
+	if (huge)
+		ct_table_cell(tab, "%s", ct_format_count(f->huge_pages_shared).s);
+	for (size_t i = 0; i < ct_array_size(sides); i++)
+		cell_copied(tab, sides[i]->copied, f->pages_shared);
+	ct_table_cell(tab, "%s", ct_format_count(f->child_side.fresh).s);
 	ct_table_cell(tab, "%s",
 		      strcmp(f->child_side.ended, "relative_gone") ? f->child_side.ended
 								   : "outlived");
@@ -75,21 +82,25 @@ static void fork_row(struct ct_table *tab, const struct cowtrace_fork *f)
 
 void ct_text_forks(const struct ct_text_report *t)
 {
-	static const char *const heads[] = {
-		">fork",	  ">parent",	   ">child", ")at",	")lasted", ">shared",
-		">parent copied", ">child copied", ")new",   ")fork()", "<ended",  NULL
+	static const char *const plain[] = { ">fork",	  ")parent", ">child",	     ")at",
+					     ")lasted",	  ">fork()", ">shared",	     ">by parent",
+					     ">by child", ")new",    "<child ended", NULL };
+	static const char *const with_huge[] = {
+		">fork", ")parent",    ">child",    ")at",  ")lasted",	    ">fork()", ">shared",
+		">huge", ">by parent", ">by child", ")new", "<child ended", NULL
 	};
-	size_t all = cowtrace_report_total(t->r)->nr_forks;
+	const struct cowtrace_group *total = cowtrace_report_total(t->r);
+	bool huge = total->huge_pages_shared && total->huge_pages_shared != COWTRACE_UNKNOWN;
 	size_t shown = cowtrace_report_nr_forks(t->r);
 	struct ct_table tab;
 
-	if (!all)
+	if (!total->nr_forks)
 		return;
-	ct_text_heading(t, all > shown ? "FORKS WITH MOST COPIES (in pages of 4 KiB)"
-				       : "FORKS (in pages of 4 KiB)");
-	ct_table_init(&tab, heads);
+	ct_text_heading(t, "FORKS%s: pages of 4 KiB shared, then copied by parent and by child",
+			total->nr_forks > shown ? " WITH MOST COPIES" : "");
+	ct_table_init(&tab, huge ? with_huge : plain);
 	for (size_t i = 0; i < shown; i++)
-		fork_row(&tab, cowtrace_report_fork(t->r, i));
+		fork_row(&tab, cowtrace_report_fork(t->r, i), huge);
 	ct_table_print(&tab, &t->term);
-	ct_text_more(t, shown, all, "forks");
+	ct_text_more(t, shown, total->nr_forks, "forks");
 }

@@ -95,7 +95,9 @@ static void worst_region(const struct ct_text_report *t, u64 copied)
 		column += fprintf(t->term.out, "pid %d", worst->pid);
 	else
 		column += fprintf(t->term.out, "%u processes", worst->nr_processes);
-	if (*worst->name && *worst->name != '[') {
+	if (t->term.width - column < 24) {
+		/* No room for a name that says something. */
+	} else if (*worst->name && *worst->name != '[') {
 		column += fprintf(t->term.out, ", ");
 		ct_print_text(&t->term, worst->name, t->term.width - column);
 	} else if (*worst->site_text) {
@@ -153,6 +155,30 @@ static void bounds(const struct ct_text_report *t)
 		"as root it is exact");
 }
 
+/* The answer in one sentence. */
+static void answer(const struct ct_text_report *t, const struct cowtrace_group *all)
+{
+	u64 copied = known(all->parent_copied) + known(all->child_copied);
+	bool one = all->nr_forks == 1;
+	char text[400];
+
+	if (all->pages_shared == COWTRACE_UNKNOWN)
+		return;
+	snprintf(text, sizeof(text),
+		 "%s fork%s shared %s with %s; the kernel then copied %s of it%s%s: %s for the "
+		 "parent%s and %s for the %s.",
+		 ct_format_count(all->nr_forks).s, one ? "" : "s",
+		 ct_format_pages(all->pages_shared).s, one ? "its child" : "their children",
+		 ct_format_pages(copied).s, copied ? ", " : "",
+		 copied ? ct_format_share(copied, all->pages_shared).s : "",
+		 ct_format_pages(known(all->parent_copied)).s, one ? "" : "s",
+		 ct_format_pages(known(all->child_copied)).s, one ? "child" : "children");
+	fputc('\n', t->term.out);
+	ct_style_on(&t->term, CT_BOLD);
+	ct_print_wrapped(&t->term, 0, text);
+	ct_style_off(&t->term, CT_BOLD);
+}
+
 void ct_text_summary(const struct ct_text_report *t)
 {
 	const struct cowtrace_group *all = cowtrace_report_total(t->r);
@@ -162,6 +188,7 @@ void ct_text_summary(const struct ct_text_report *t)
 		nothing(t);
 		return;
 	}
+	answer(t, all);
 	fprintf(t->term.out, "\n  %-15s ", all->nr_forks == 1 ? "a fork shared" : "forks shared");
 	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_pages(shared).s);
 	fprintf(t->term.out, "  %6s  %11s pages  ", "", ct_format_count(shared).s);

@@ -2,8 +2,9 @@
 /*
  * Tag maps: a sorted array, copied when shared.
  *
- * Invariant: ascending, disjoint, none empty; equal neighbours are left apart,
- * because they were mapped by different calls.
+ * Invariant: ascending, disjoint, none empty; neighbours that differ in nothing
+ * but the time are one (a loop that maps page after page makes one tag), and that
+ * has the older time.
  */
 #include <errno.h>
 #include <string.h>
@@ -135,12 +136,58 @@ static void remove_at(struct ct_tagmap *m, u32 i, u32 nr)
 	m->nr -= nr;
 }
 
+static bool joins(const struct ct_tag *a, const struct ct_tag *b)
+{
+	return a->end == b->start && a->site == b->site && a->name == b->name &&
+	       a->kind == b->kind && a->thp == b->thp && a->ksm == b->ksm &&
+	       a->fork_advice == b->fork_advice && a->mapped == b->mapped && a->named == b->named;
+}
+
+/* Says nothing that memory without a tag does not: advice or a name taken back. */
+static bool is_blank(const struct ct_tag *t)
+{
+	return !t->mapped && !t->name && !t->thp && !t->ksm && !t->fork_advice;
+}
+
+/* Joins what joins among the tags from `first - 1` to `first + nr`; drops blank ones. */
+static void tidy(struct ct_tagmap *m, u32 first, u32 nr)
+{
+	u32 begin = first ? first - 1 : 0, end = ct_min(first + nr + 1, m->nr), i, out = begin;
+
+	for (i = begin; i < end; i++) {
+		if (is_blank(&m->v[i]))
+			continue;
+		if (out == begin || !joins(&m->v[out - 1], &m->v[i])) {
+			m->v[out++] = m->v[i];
+			continue;
+		}
+		m->v[out - 1].end = m->v[i].end;
+		m->v[out - 1].t_ns = ct_min(m->v[out - 1].t_ns, m->v[i].t_ns);
+	}
+	remove_at(m, out, end - out);
+}
+
+/* Instead of a split: whatever overlaps the range goes as a whole. */
+static int clear_whole(struct ct_tagmap **pm, u64 start, u64 end)
+{
+	u32 i, nr;
+
+	if (own(pm, 0))
+		return -ENOMEM;
+	ct_tagmap_find(*pm, start, end, &nr);
+	i = seek(*pm, start);
+	remove_at(*pm, i, nr);
+	return -ENOSPC;
+}
+
 int ct_tagmap_clear(struct ct_tagmap **pm, u64 start, u64 end)
 {
 	u32 i, nr;
 
 	if (start >= end || !ct_tagmap_find(*pm, start, end, &nr))
 		return 0;
+	if ((*pm)->nr + 2 > CT_TAGS_MAX)
+		return clear_whole(pm, start, end);
 	if (own(pm, 2))
 		return -ENOMEM;
 	i = isolate(*pm, start, end, &nr);
@@ -154,11 +201,14 @@ int ct_tagmap_set(struct ct_tagmap **pm, const struct ct_tag *tag)
 
 	if (tag->start >= tag->end)
 		return 0;
+	if ((*pm)->nr + 3 > CT_TAGS_MAX)
+		return clear_whole(pm, tag->start, tag->end);
 	if (own(pm, 3))
 		return -ENOMEM;
 	i = isolate(*pm, tag->start, tag->end, &nr);
 	remove_at(*pm, i, nr);
 	insert_at(*pm, i, tag);
+	tidy(*pm, i, 1);
 	return 0;
 }
 
@@ -169,6 +219,8 @@ int ct_tagmap_move(struct ct_tagmap **pm, u64 from, u64 from_end, u64 to)
 
 	if (from >= from_end || from == to)
 		return 0;
+	if ((*pm)->nr + 4 > CT_TAGS_MAX)
+		return clear_whole(pm, from, from_end);
 	if (own(pm, 4))
 		return -ENOMEM;
 	i = isolate(*pm, from, from_end, &nr);
@@ -177,6 +229,9 @@ int ct_tagmap_move(struct ct_tagmap **pm, u64 from, u64 from_end, u64 to)
 		return -ENOMEM;
 	memcpy(moved, &(*pm)->v[i], nr * sizeof(*moved));
 	remove_at(*pm, i, nr);
+	/* What lay there is gone, also where nothing with a tag comes. */
+	if (ct_tagmap_clear(pm, to, to + (from_end - from)) == -ENOMEM)
+		return -ENOMEM;
 	for (k = 0; k < nr; k++) {
 		moved[k].start = moved[k].start - from + to;
 		moved[k].end = moved[k].end - from + to;
@@ -204,15 +259,17 @@ int ct_tagmap_change(struct ct_tagmap **pm, u64 start, u64 end,
 {
 	struct ct_tagmap *m;
 	u64 at = start;
-	u32 i, nr, gaps;
+	u32 i, nr, gaps, first;
 
 	if (start >= end)
 		return 0;
 	ct_tagmap_find(*pm, start, end, &nr);
+	if ((*pm)->nr + nr + 4 > CT_TAGS_MAX)
+		return -ENOSPC;
 	if (own(pm, nr + 4))
 		return -ENOMEM;
 	m = *pm;
-	i = isolate(m, start, end, &nr);
+	i = first = isolate(m, start, end, &nr);
 	gaps = nr + 1;
 	while (at < end) {
 		if (i < m->nr && m->v[i].start <= at) {
@@ -226,6 +283,7 @@ int ct_tagmap_change(struct ct_tagmap **pm, u64 start, u64 end,
 			  &(struct ct_tag){ .start = at,
 					    .end = i < m->nr ? ct_min(m->v[i].start, end) : end });
 	}
+	tidy(m, first, i - first);
 	return 0;
 }
 

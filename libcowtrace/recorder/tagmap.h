@@ -11,15 +11,18 @@
 
 struct ct_tag {
 	u64 start, end; /* bytes */
-	u64 t_ns; /* since the recording began */
+	u64 t_ns;	/* since the recording began */
 	u32 site;
 	u32 name; /* interned (names.h); 0 none */
-	u8 kind; /* enum ct_kind, where the call tells it */
+	u8 kind;  /* enum ct_kind, where the call tells it */
 	u8 thp, ksm, fork_advice;
 	/* False: nobody saw it mapped; it is here for its advice or its name only. */
 	bool mapped;
 	bool named; /* by cowtrace_region_tag() */
 };
+
+/* More ranges than a process can have VMAs, by default; what comes then has no tag. */
+#define CT_TAGS_MAX (1u << 16)
 
 struct ct_tagmap;
 
@@ -29,7 +32,8 @@ void ct_tagmap_unref(struct ct_tagmap *m); /* NULL is fine */
 
 /*
  * Each takes the caller's reference of *m and leaves another map there where the
- * old one was shared.  0, or -ENOMEM (then *m is as it was).
+ * old one was shared.  0, or -ENOMEM (then *m is as it was), or -ENOSPC: beyond
+ * CT_TAGS_MAX, what the range overlaps has lost its tag.
  */
 int ct_tagmap_set(struct ct_tagmap **m, const struct ct_tag *tag);
 int ct_tagmap_clear(struct ct_tagmap **m, u64 start, u64 end);
@@ -39,7 +43,7 @@ int ct_tagmap_grow(struct ct_tagmap **m, u64 addr, u64 len);
 
 /*
  * Lets fn change every tag of [start, end), cut to that range; memory without a
- * tag gets one first, with mapped false.
+ * tag gets one first, with mapped false.  -ENOSPC: nothing changed.
  */
 int ct_tagmap_change(struct ct_tagmap **m, u64 start, u64 end,
 		     void (*fn)(struct ct_tag *tag, const void *arg), const void *arg);

@@ -12,6 +12,9 @@
 #include "recorder/modules.h"
 #include "sys/elf.h"
 
+/* Files that hold code, in one recording; each is looked for among all. */
+#define MODULES_MAX 4096
+
 struct module {
 	char *path;
 	u64 ino;
@@ -74,7 +77,7 @@ static void announce(struct ct_modules *m, u32 id, pid_t pid, const char *path)
 	ct_outbox_put(m->out, &rec);
 }
 
-/* Id of the file behind a VMA, or 0 without memory. */
+/* Id of the file behind a VMA; 0 without memory, or beyond MODULES_MAX. */
 static u32 module_of(struct ct_modules *m, pid_t pid, const struct ct_vma *v)
 {
 	struct module *grown;
@@ -85,6 +88,8 @@ static u32 module_of(struct ct_modules *m, pid_t pid, const struct ct_vma *v)
 		if (m->v[i].ino == v->ino && m->v[i].dev_major == v->dev_major &&
 		    m->v[i].dev_minor == v->dev_minor && !strcmp(m->v[i].path, v->name))
 			return i + 1;
+	if (m->nr == MODULES_MAX)
+		return 0;
 	if (m->nr == m->cap) {
 		u32 cap = m->cap ? m->cap * 2 : 64;
 

@@ -79,7 +79,7 @@ u32 ct_names_id(struct ct_names *n, const char *s)
 		return 0;
 	at = find(n, n->hash, n->cap, s);
 	if (!*at) {
-		char *copy = strdup(s);
+		char *copy = n->nr < CT_NAMES_MAX ? strdup(s) : NULL;
 
 		if (!copy)
 			return 0;

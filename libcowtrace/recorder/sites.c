@@ -110,7 +110,7 @@ static u32 add(struct ct_sites *s, struct site *at, u64 hash, const struct ct_re
 {
 	struct ct_rec rec = { .type = CT_REC_SITE };
 
-	at->frames = malloc(nr * sizeof(*f));
+	at->frames = s->nr < CT_SITES_MAX ? malloc(nr * sizeof(*f)) : NULL;
 	if (!at->frames)
 		return 0;
 	memcpy(at->frames, f, nr * sizeof(*f));

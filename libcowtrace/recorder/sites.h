@@ -5,12 +5,15 @@
 
 #include "recorder/modules.h"
 
+/* Stacks of generated code differ for ever: beyond these, none are kept. */
+#define CT_SITES_MAX (1u << 16)
+
 struct ct_sites;
 
 struct ct_sites *ct_sites_create(struct ct_outbox *out);
 void ct_sites_destroy(struct ct_sites *s);
 
-/* The id of the stack pcs[0..nr), leaf first; 0 for an empty one. */
+/* The id of the stack pcs[0..nr), leaf first; 0 for an empty one, or beyond CT_SITES_MAX. */
 u32 ct_sites_id(struct ct_sites *s, const struct ct_modmap *map, const u64 *pcs, u32 nr);
 
 /* Module id of the leaf frame of a site. */

@@ -57,7 +57,9 @@ struct ct_ring_reader {
  * below CT_SEG_SLOTS, nr_pcs within ct_event_max_pcs() and a terminated name;
  * addresses and numbers are the program's word.
  *
- * now_ns: CLOCK_MONOTONIC, for the patience with unpublished records.
+ * now_ns: CLOCK_MONOTONIC, for the patience with unpublished records.  When all
+ * writers are known to be gone, read on with a clock that is set forward by
+ * CT_RING_STUCK_NS a few times: what lies behind a hole is wanted too.
  *
  * Returns 1: an event; 0: nothing now (empty, or the next record is reserved
  * and not published yet).  One consumer at a time.

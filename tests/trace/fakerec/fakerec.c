@@ -188,7 +188,7 @@ static void serve_ask(u32 idx)
 	passing(AT_DONE);
 }
 
-static void drain(void)
+static void drain(u64 now_ns)
 {
 	static const char *const types[] = {
 		"none",	 "map",	 "unmap",    "remap", "advise",	 "protect", "lock",
@@ -198,7 +198,7 @@ static void drain(void)
 	struct ct_event ev;
 	u32 i;
 
-	while (ct_ring_next(rec.seg, &rec.reader, ct_now_ns(), &ev)) {
+	while (ct_ring_next(rec.seg, &rec.reader, now_ns, &ev)) {
 		fprintf(rec.log,
 			"event %s pid=%d tid=%u addr=%#" PRIx64 " len=%#" PRIx64 " arg=%" PRId64
 			" arg2=%" PRId64 " arg3=%" PRId64 " dur_ns=%u pcs=%u name=%s site=",
@@ -260,6 +260,7 @@ static void serve(void)
 {
 	struct pollfd pfd = { .fd = rec.sock, .events = POLLIN };
 	u64 reaped_ns = 0;
+	u32 i;
 	int idx;
 
 	while (!ending) {
@@ -268,7 +269,7 @@ static void serve(void)
 		atomic_store(&rec.seg->heartbeat_ns, now);
 		while ((idx = ct_ask_next(rec.seg)) >= 0)
 			serve_ask((u32)idx);
-		drain();
+		drain(now);
 		if (poll(&pfd, 1, 0) > 0)
 			serve_hello();
 		if (now - reaped_ns > 20 * CT_NSEC_PER_MSEC) {
@@ -277,7 +278,9 @@ static void serve(void)
 		}
 		ct_bell_wait(rec.seg, CT_NSEC_PER_MSEC / 2);
 	}
-	drain();
+	/* Who died while writing has left a hole: no patience with it now. */
+	for (i = 0; i < 16; i++)
+		drain(ct_now_ns() + i * CT_RING_STUCK_NS);
 	reap_slots();
 	log_end();
 }

@@ -288,13 +288,87 @@ static void run_longjmp(void)
 		fork_once(jumps);
 }
 
+/* Code that no table describes: what a JIT makes. */
+static void run_nocfi(void)
+{
+#if defined(__x86_64__)
+	/* push rbp; mov rbp, rsp; call rdi; pop rbp; ret */
+	static const unsigned char text[] = { 0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3 };
+	/* xor ebp, ebp; sub rsp, 8; call rdi; add rsp, 8; ret: no frame to follow */
+	static const unsigned char bare[] = { 0x55, 0x31, 0xed, 0xff, 0xd7, 0x5d, 0xc3 };
+	unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void (*call)(void (*)(void)) = (void (*)(void (*)(void)))(void *)page;
+	int i;
+
+	check(page != MAP_FAILED);
+	for (i = 0; i < 2; i++) {
+		memcpy(page, i ? bare : text, i ? sizeof(bare) : sizeof(text));
+		call(at_end);
+		/* Exec-only: the unwinder must not need to read it, nor die of it. */
+		check(!mprotect(page, 4096, PROT_EXEC));
+		call(at_end);
+		check(!mprotect(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC));
+	}
+#endif
+}
+
+static int recurse(int depth)
+{
+	volatile int here = depth;
+
+	if (!depth) {
+		touch_memory(1);
+		fork_once(60);
+		return 0;
+	}
+	return recurse(depth - 1) + here - here;
+}
+
+static void run_deep(void)
+{
+	check(recurse(20000) == 0);
+}
+
+static void work_in_handler(int sig)
+{
+	touch_memory(1);
+}
+
+/* All of it on the smallest alternate stack that the kernel accepts, and a bit. */
+static void run_altstack(void)
+{
+	const size_t len = (size_t)sysconf(_SC_MINSIGSTKSZ) + 6144;
+	char *mem =
+		mmap(NULL, len + 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = { .ss_sp = mem + 4096, .ss_size = len };
+	struct sigaction sa = { .sa_handler = work_in_handler, .sa_flags = SA_ONSTACK };
+	size_t used;
+
+	check(mem != MAP_FAILED);
+	memset(mem, 0x5a, len + 8192);
+	check(!mprotect(mem, 4096, PROT_NONE));
+	check(!sigaltstack(&stack, NULL) && !sigaction(SIGUSR1, &sa, NULL));
+	raise(SIGUSR1);
+	for (used = len; used && mem[4096 + len - used] == 0x5a; used--)
+		;
+	check(used < len); /* with room to spare */
+}
+
 int main(int argc, char **argv)
 {
 	static const struct host_case cases[] = {
-		{ "closefds", run_closefds }, { "tinystack", run_tinystack },
-		{ "seccomp", run_seccomp },   { "unmap", run_unmap },
-		{ "dlopen", run_dlopen },     { "exits", run_exits },
-		{ "longjmp", run_longjmp },   { NULL, NULL },
+		{ "closefds", run_closefds },
+		{ "tinystack", run_tinystack },
+		{ "seccomp", run_seccomp },
+		{ "unmap", run_unmap },
+		{ "dlopen", run_dlopen },
+		{ "exits", run_exits },
+		{ "longjmp", run_longjmp },
+		{ "nocfi", run_nocfi },
+		{ "deep", run_deep },
+		{ "altstack", run_altstack },
+		{ NULL, NULL },
 	};
 
 	return host_main(cases, argc, argv);

@@ -68,6 +68,8 @@ void ct_help_all(FILE *out)
 /* In roff a leading '.' or '\'' is a request, '\' an escape, '-' a hyphen. */
 static void put_roff(FILE *out, const char *s)
 {
+	if (*s == '.' || *s == '\'')
+		fputs("\\&", out);
 	for (; *s; s++) {
 		if (*s == '-' || *s == '\\')
 			fputc('\\', out);

@@ -267,7 +267,8 @@ for c in d["reconcile"]:
 			[[ $output != *warning* ]]
 		fi
 	done
-	for c in record report; do
+	# Each command of the list has its page.
+	for c in $("$COWTRACE" --help | sed -n 's/^  \([a-z]*\)   *[a-z].*/\1/p'); do
 		page=$(tr ' ' '\n' <<<"$MAN_PAGES" | grep "cowtrace-$c.1$")
 		for option in $("$COWTRACE" $c --help | grep -o -- '^ .*--[a-z-]*' | grep -o -- '--[a-z-]*$'); do
 			grep -q -- "$(sed 's/-/\\\\-/g' <<<"$option")" "$page" || { echo "no $option in $page"; return 1; }

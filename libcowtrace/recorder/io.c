@@ -3,19 +3,25 @@
  * Waiting: one epoll over the HELLO socket, the pidfds and the control socket.
  *
  * A HELLO is read here, where a slow or silent peer costs nobody anything: a
- * connection that says nothing within HELLO's own time limit is dropped.
+ * connection that says nothing within HELLO's own time limit is dropped, and so
+ * is the oldest when there are too many (anybody on this machine may connect).
  * Invariant: nothing here touches a process, a slot or the store.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "base/futex.h"
 #include "channel/ask.h"
 #include "recorder/io.h"
+
+/* Connections that have yet to say HELLO. */
+#define PEERS_MAX 256
 
 /* What an epoll event is of, in the upper half of its data. */
 enum source {
@@ -23,7 +29,12 @@ enum source {
 	SRC_CONTROL,
 	SRC_WAKE,
 	SRC_PEER, /* low half: fd */
-	SRC_PID, /* low half: process id */
+	SRC_PID,  /* low half: process id */
+};
+
+struct peer {
+	int fd;
+	u64 deadline_ns;
 };
 
 struct ct_io {
@@ -34,6 +45,8 @@ struct ct_io {
 	_Atomic u32 stop;
 	pthread_mutex_t lock;
 	struct ct_inbox_item *head, **tail;
+	struct peer peers[PEERS_MAX]; /* oldest first; the thread's own */
+	u32 nr_peers;
 };
 
 static u64 pack(enum source src, u32 low)
@@ -91,26 +104,81 @@ struct ct_inbox_item *ct_io_take(struct ct_io *io)
 	return items;
 }
 
+/* Forgets the peer with this fd, which stays open; false: there is none. */
+static bool forget_peer(struct ct_io *io, int fd)
+{
+	u32 i;
+
+	for (i = 0; i < io->nr_peers; i++) {
+		if (io->peers[i].fd != fd)
+			continue;
+		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		io->nr_peers--;
+		memmove(&io->peers[i], &io->peers[i + 1],
+			(io->nr_peers - i) * sizeof(io->peers[0]));
+		return true;
+	}
+	return false;
+}
+
+static void drop_oldest(struct ct_io *io)
+{
+	int fd = io->peers[0].fd;
+
+	forget_peer(io, fd);
+	close(fd);
+}
+
+static void drop_silent(struct ct_io *io, u64 now)
+{
+	while (io->nr_peers && io->peers[0].deadline_ns <= now)
+		drop_oldest(io);
+}
+
 static void accept_peer(struct ct_io *io)
 {
 	int fd = accept4(io->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd >= 0 && watch(io, fd, SRC_PEER, (u32)fd))
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		/* It stays in the queue: make room, or at least do not spin. */
+		if (io->nr_peers)
+			drop_oldest(io);
+		else
+			poll(NULL, 0, 10);
+		return;
+	}
+	if (fd < 0)
+		return;
+	if (io->nr_peers == PEERS_MAX)
+		drop_oldest(io);
+	if (watch(io, fd, SRC_PEER, (u32)fd)) {
 		close(fd);
+		return;
+	}
+	io->peers[io->nr_peers++] =
+		(struct peer){ fd, ct_now_ns() + CT_HELLO_TIMEOUT_MS * CT_NSEC_PER_MSEC };
+}
+
+static bool hello_is_good(const struct ct_io *io, const struct ct_inbox_item *item, ssize_t len)
+{
+	return len == sizeof(item->hello) && item->hello.magic == CT_HELLO_MAGIC &&
+	       item->hello.version == CT_SEG_VERSION &&
+	       !memcmp(item->hello.token, io->token, CT_TOKEN_LEN);
 }
 
 static void read_hello(struct ct_io *io, int fd)
 {
 	struct ct_inbox_item item = { .type = CT_IN_HELLO, .fd = fd };
-	struct ucred cred;
+	struct ucred cred = { 0 };
 	socklen_t len = sizeof(cred);
-	ssize_t n = recv(fd, &item.hello, sizeof(item.hello), MSG_DONTWAIT);
+	ssize_t n;
 
-	epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	if (n != sizeof(item.hello) || item.hello.magic != CT_HELLO_MAGIC ||
-	    item.hello.version != CT_SEG_VERSION ||
-	    memcmp(item.hello.token, io->token, CT_TOKEN_LEN) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.pid <= 0) {
+	/* Dropped since the event was made, and the number may be another file's by now. */
+	if (!forget_peer(io, fd))
+		return;
+	n = recv(fd, &item.hello, sizeof(item.hello), MSG_DONTWAIT);
+	if (!hello_is_good(io, &item, n) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    cred.pid <= 0) {
 		close(fd);
 		return;
 	}
@@ -141,7 +209,9 @@ static void *io_thread(void *arg)
 	int i, n;
 
 	while (!io->stop) {
-		n = epoll_wait(io->epoll_fd, ev, ct_array_size(ev), -1);
+		/* A silent peer is let go a little late: nobody waits for that. */
+		n = epoll_wait(io->epoll_fd, ev, ct_array_size(ev),
+			       io->nr_peers ? CT_HELLO_TIMEOUT_MS / 4 : -1);
 		for (i = 0; i < n; i++) {
 			u32 low = (u32)ev[i].data.u64;
 
@@ -162,6 +232,8 @@ static void *io_thread(void *arg)
 				break;
 			}
 		}
+		if (io->nr_peers)
+			drop_silent(io, ct_now_ns());
 	}
 	return NULL;
 }
@@ -214,6 +286,8 @@ void ct_io_destroy(struct ct_io *io)
 	io->stop = 1;
 	if (write(io->wake_fd, &one, sizeof(one)) == sizeof(one))
 		pthread_join(io->thread, NULL);
+	while (io->nr_peers)
+		drop_oldest(io);
 	for (i = ct_io_take(io); i; i = next) {
 		next = i->next;
 		if (i->type == CT_IN_HELLO)

@@ -75,7 +75,9 @@ static void test_modules(void **state)
 	assert_string_equal(ct_modules_path(mods, f.module), "/nowhere/a");
 	/* The same file elsewhere is the same place; another device is another file. */
 	assert_true(ct_modmap_frame(ma, 0x1ffff, &f) && ct_modmap_frame(mb, 0x7ffff, &g));
-	assert_memory_equal(&f, &g, sizeof(f));
+	/* By field: what lies between them is nobody's. */
+	assert_int_equal(f.module, g.module);
+	assert_int_equal(f.offset, g.offset);
 	assert_true(ct_modmap_frame(ma, 0x40010, &f) && ct_modmap_frame(mb, 0x90010, &g));
 	assert_int_not_equal(f.module, g.module);
 	assert_int_equal(f.offset, g.offset);

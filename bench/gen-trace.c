@@ -83,13 +83,16 @@ static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions)
 		put(s, (struct ct_rec){
 			       CT_REC_REGION_COUNT,
 			       .region_count = { id, first + i, CT_SIDE_CHILD, pages, 0, c, d } });
-		put(s, (struct ct_rec){
-			       CT_REC_REGION_COUNT,
-			       .region_count = { id, 1 + i % 100, CT_SIDE_PARENT, pages, 0, p } });
 		shared += pages;
 		copied += c;
 		dropped += d;
-		parent_copied += i < 100 ? p : 0;
+		/* The parent has 100 regions. */
+		if (i >= 100)
+			continue;
+		put(s,
+		    (struct ct_rec){ CT_REC_REGION_COUNT,
+				     .region_count = { id, 1 + i, CT_SIDE_PARENT, pages, 0, p } });
+		parent_copied += p;
 	}
 	put(s, (struct ct_rec){ CT_REC_FORK, .fork = { .id = id,
 						       .parent = 1,

@@ -244,11 +244,25 @@ json()
 	cowtrace report -f json "$trace"
 	json '
 for f in d["forks"]:
-    got = sum(r["copied"] for r in f["regions"] if r["side"] == "child")
-    assert got == f["child"]["copied"], f["id"]
+    for side in "parent", "child":
+        got = sum(r["copied"] for r in f["regions"] if r["side"] == side)
+        assert got == f[side]["copied"], (f["id"], side)
 for c in d["reconcile"]:
     if c["copied"] is not None:
         assert c["copied"] == c["attributed"] + sum(c["unattributed"].values())'
+}
+
+@test "the queries of docs/trace-schema.md" {
+	generate 10 3000
+	sed -n '/^## Examples/,$s/^    //p' "$SCHEMA_DOC" >"$dir/sql"
+	[ "$(grep -c ';$' "$dir/sql")" = 2 ]
+	run sqlite3 "$trace" <"$dir/sql"
+	[ "$status" = 0 ]
+	# Ten kinds and sides at most; no fork whose regions are not its totals.
+	[[ ${lines[0]} =~ ^[a-z_]+\|(parent|child)\|[0-9]+\|[0-9]+$ ]]
+	! grep -vE '^[a-z_]+\|(parent|child)\|' <<<"$output"
+	sqlite3 "$trace" "UPDATE sides SET copied=copied+1 WHERE fork=3 AND side='child'"
+	sqlite3 "$trace" <"$dir/sql" | grep '^3|child|'
 }
 
 @test "a report leaves the trace and its folder as they were" {

@@ -78,38 +78,65 @@ u32 ct_chunk_expand(const struct ct_chunk *c, ct_ent *buf)
 	return c->pages;
 }
 
-static enum chunk_form choose_form(const ct_ent *e)
+/* What one pass over 512 entries tells. */
+struct survey {
+	u32 pages, swapped;
+	enum chunk_form form;
+};
+
+static struct survey look_over(const ct_ent *e)
 {
-	ct_ent all = 0;
-	bool run = ct_ent_is_page(e[0]);
+	ct_ent all = 0, differ = 0;
+	struct survey s = { 0 };
 	u32 i;
 
 	for (i = 0; i < CT_HUGE_PAGES; i++) {
 		all |= e[i];
-		run &= e[i] == e[0] + ((u64)i << 2);
+		differ |= e[i] ^ (e[0] + ((u64)i << 2));
+		s.pages += e[i] != CT_ENT_NONE;
+		s.swapped += ct_ent_is_swap(e[i]);
 	}
-	if (run)
-		return FORM_RUN;
-	return all >> 32 ? FORM_64 : FORM_32;
+	if (!differ && ct_ent_is_page(e[0]))
+		s.form = FORM_RUN;
+	else
+		s.form = all >> 32 ? FORM_64 : FORM_32;
+	return s;
 }
 
-static struct ct_chunk *chunk_create(const ct_ent *e, u32 pages, bool huge)
+static bool chunk_equals(const struct ct_chunk *c, const ct_ent *e)
 {
-	enum chunk_form form = choose_form(e);
-	size_t len = form == FORM_RUN ? sizeof(u64)
-				      : CT_HUGE_PAGES * (form == FORM_32 ? sizeof(u32) : sizeof(u64));
+	u64 differ = 0;
+	u32 i;
+
+	if (c->form == FORM_64)
+		return !memcmp(c->e64, e, CT_HUGE_PAGES * sizeof(*e));
+	if (c->form == FORM_RUN) {
+		for (i = 0; i < CT_HUGE_PAGES; i++)
+			differ |= e[i] ^ (c->base + ((u64)i << 2));
+		return !differ;
+	}
+	for (i = 0; i < CT_HUGE_PAGES; i++)
+		differ |= e[i] ^ c->e32[i];
+	return !differ;
+}
+
+static struct ct_chunk *chunk_create(const ct_ent *e, const struct survey *s, bool huge)
+{
+	size_t len = s->form == FORM_RUN ? sizeof(u64)
+					 : CT_HUGE_PAGES * (s->form == FORM_32 ? sizeof(u32)
+									       : sizeof(u64));
 	struct ct_chunk *c = malloc(offsetof(struct ct_chunk, e64) + len);
 	u32 i;
 
 	if (!c)
 		return NULL;
 	c->refs = 1;
-	c->pages = (u16)pages;
-	c->form = (u8)form;
+	c->pages = (u16)s->pages;
+	c->form = (u8)s->form;
 	c->huge = huge;
-	if (form == FORM_RUN)
+	if (s->form == FORM_RUN)
 		c->base = e[0];
-	else if (form == FORM_64)
+	else if (s->form == FORM_64)
 		memcpy(c->e64, e, len);
 	else
 		for (i = 0; i < CT_HUGE_PAGES; i++)
@@ -208,6 +235,7 @@ static int grow(struct ct_image_builder *b)
 /* The chunk of the base image, when it says the same as the scratch. */
 static struct ct_chunk *same_in_base(struct ct_image_builder *b, u32 pages)
 {
+	struct ct_chunk *c;
 	u32 i;
 
 	if (!b->base)
@@ -215,60 +243,45 @@ static struct ct_chunk *same_in_base(struct ct_image_builder *b, u32 pages)
 	i = ct_image_seek(b->base, b->key);
 	if (i == b->base->nr || b->base->keys[i] != b->key)
 		return NULL;
-	if (b->base->chunks[i]->pages != pages || b->base->chunks[i]->huge != b->huge)
-		return NULL;
-	ct_chunk_expand(b->base->chunks[i], b->other);
-	if (memcmp(b->other, b->scratch, sizeof(b->scratch)))
-		return NULL;
-	return b->base->chunks[i];
-}
-
-static void account(struct ct_image *img, const ct_ent *e, u32 pages, bool huge)
-{
-	u32 i;
-
-	img->pages += pages;
-	if (huge)
-		img->huge_pages += pages;
-	else
-		for (i = 0; i < CT_HUGE_PAGES; i++)
-			img->swapped += ct_ent_is_swap(e[i]);
+	c = b->base->chunks[i];
+	return c->pages == pages && c->huge == b->huge && chunk_equals(c, b->scratch) ? c : NULL;
 }
 
 static void close_chunk(struct ct_image_builder *b)
 {
+	struct ct_image *img = b->img;
 	struct ct_chunk *c;
-	u32 i, pages = 0;
+	struct survey s;
 
 	if (!b->open || b->err)
 		return;
 	b->open = false;
-	for (i = 0; i < CT_HUGE_PAGES; i++)
-		pages += b->scratch[i] != CT_ENT_NONE;
-	if (!pages)
+	s = look_over(b->scratch);
+	if (!s.pages)
 		return;
-	if (b->img->nr == b->cap && grow(b)) {
+	if (img->nr == b->cap && grow(b)) {
 		b->err = -ENOMEM;
 		return;
 	}
-	c = same_in_base(b, pages);
+	c = same_in_base(b, s.pages);
 	if (c)
 		c->refs++;
 	else
-		c = chunk_create(b->scratch, pages, b->huge);
+		c = chunk_create(b->scratch, &s, b->huge);
 	if (!c) {
 		b->err = -ENOMEM;
 		return;
 	}
-	b->img->keys[b->img->nr] = b->key;
-	b->img->chunks[b->img->nr++] = c;
-	account(b->img, b->scratch, pages, b->huge);
+	img->keys[img->nr] = b->key;
+	img->chunks[img->nr++] = c;
+	img->pages += s.pages;
+	img->swapped += s.swapped;
+	if (b->huge)
+		img->huge_pages += s.pages;
 }
 
-void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge)
+ct_ent *ct_image_chunk(struct ct_image_builder *b, u64 key, bool huge)
 {
-	u64 key = page / CT_HUGE_PAGES;
-
 	if (!b->open || key != b->key) {
 		close_chunk(b);
 		memset(b->scratch, 0, sizeof(b->scratch));
@@ -276,8 +289,13 @@ void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge)
 		b->open = true;
 		b->huge = false;
 	}
-	b->scratch[page % CT_HUGE_PAGES] = ent;
 	b->huge |= huge;
+	return b->scratch;
+}
+
+void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge)
+{
+	ct_image_chunk(b, page / CT_HUGE_PAGES, huge)[page % CT_HUGE_PAGES] = ent;
 }
 
 int ct_image_finish(struct ct_image_builder *b, struct ct_image **ret_img)

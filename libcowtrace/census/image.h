@@ -93,7 +93,6 @@ struct ct_image_builder {
 	bool open, huge;
 	int err;
 	ct_ent scratch[CT_HUGE_PAGES];
-	ct_ent other[CT_HUGE_PAGES];
 };
 
 /* 0 or -ENOMEM.  base is borrowed until _finish. */
@@ -103,6 +102,11 @@ int ct_image_begin(struct ct_image_builder *b, const struct ct_image *base);
  * in the chunk under construction is replaced.
  */
 void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge);
+/*
+ * The entries of chunk `key` (address >> CT_HUGE_SHIFT), to be filled in place
+ * until the next call; for readers of many pages.  Keys ascend.
+ */
+ct_ent *ct_image_chunk(struct ct_image_builder *b, u64 key, bool huge);
 /* 0 with the image (one reference), or -ENOMEM.  The builder is spent either way. */
 int ct_image_finish(struct ct_image_builder *b, struct ct_image **ret_img);
 

@@ -2,10 +2,12 @@
 /*
  * Reading a page map into an image.
  *
- * PAGEMAP_SCAN lists the anonymous pages of the whole address space in one
- * system call, huge mappings told apart, whatever reserves and file mappings lie
- * between; only those are then read for their PFNs.  Without it, the private
- * VMAs are read one by one and huge mappings are not told apart.
+ * Each page's descriptor is a cache miss, and whatever makes the kernel look at
+ * it costs a millisecond or ten a GiB (sys/pagemap.h): so it is done once a page,
+ * by the read that brings its frame.  What is huge, and where a large VMA has
+ * holes, is asked by scans that leave the descriptors alone.  Without
+ * PAGEMAP_SCAN the private VMAs are read one by one and huge mappings are not
+ * told apart.
  *
  * Not: what a page is for, or to whom it belongs.  Invariant: an image never
  * holds file pages, the zero page, or memory of ours.
@@ -19,7 +21,8 @@
 #define NR_ENTRIES 16384 /* 64 MiB of address space a pread */
 /* Reading over a hole this small is cheaper than another system call. */
 #define GAP_PAGES 64
-#define END_OF_USER 0x7ffffffff000ULL
+/* From here on a VMA is looked at by itself: smaller ones hold no huge page. */
+#define LARGE_VMA CT_HUGE_SIZE
 
 struct pass {
 	struct ct_reader *r;
@@ -52,11 +55,9 @@ void ct_reader_fini(struct ct_reader *r)
 
 static ct_ent decode(const struct ct_kcaps *caps, u64 e)
 {
-	if (e & CT_PM_PRESENT) {
+	if ((e & (CT_PM_PRESENT | CT_PM_FILE)) == CT_PM_PRESENT) {
 		u64 pfn = e & CT_PM_PFN_MASK;
 
-		if (e & CT_PM_FILE)
-			return CT_ENT_NONE;
 		if (!caps->pfns)
 			return e & CT_PM_EXCLUSIVE ? CT_ENT_EXCLUSIVE : CT_ENT_SHARED;
 		/* PFN 0 is never user memory: a pagemap whose owner lost its rights. */
@@ -64,43 +65,60 @@ static ct_ent decode(const struct ct_kcaps *caps, u64 e)
 			return CT_ENT_NONE;
 		return ct_ent_page(pfn);
 	}
-	if ((e & CT_PM_SWAPPED) && !(e & CT_PM_FILE))
+	if ((e & (CT_PM_PRESENT | CT_PM_SWAPPED | CT_PM_FILE)) == CT_PM_SWAPPED &&
+	    !ct_pm_is_marker(e))
 		return (e & CT_PM_PFN_MASK) << 2 | CT_ENT_TAG_SWAP;
 	return CT_ENT_NONE;
 }
 
-static bool is_own(const struct ct_reading_opts *o, u64 addr)
+/* Memory of ours within [page, page + nr) is not there. */
+static void leave_out_own(const struct ct_reading_opts *o, u64 page, u64 *e, size_t nr)
 {
 	size_t i;
 
-	for (i = 0; i < o->nr_own; i++)
-		if (addr >= o->own[i].start && addr < o->own[i].end)
-			return true;
-	return false;
+	for (i = 0; i < o->nr_own; i++) {
+		u64 from = ct_max(ct_page_of(o->own[i].start), page);
+		u64 to = ct_min(ct_page_of(ct_page_up(o->own[i].end)), page + nr);
+
+		if (from < to)
+			memset(e + (from - page), 0, (to - from) * sizeof(*e));
+	}
 }
 
-static void note_exclusive(struct ct_reader *r, u64 page)
+static void note_alone(struct ct_reader *r, u64 page)
 {
 	if (r->nr_exclusive < CT_READER_EXCLUSIVE_MAX)
 		r->exclusive[r->nr_exclusive++] = page;
 	r->nr_alone++;
 }
 
-static void add_entries(struct pass *p, u64 page, const u64 *e, size_t nr, bool huge)
+/* Entries of one chunk. */
+static void add_piece(struct pass *p, u64 page, const u64 *e, size_t nr, bool huge)
 {
+	ct_ent *to = ct_image_chunk(&p->b, page / CT_HUGE_PAGES, huge) + page % CT_HUGE_PAGES;
 	const struct ct_kcaps *caps = p->o->caps;
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		ct_ent ent;
+		if (!e[i])
+			continue;
+		p->r->nr_read++;
+		to[i] = decode(caps, e[i]);
+		if ((e[i] & CT_PM_EXCLUSIVE) && ct_ent_is_page(to[i]))
+			note_alone(p->r, page + i);
+	}
+}
 
-		if (!e[i] || !(ent = decode(caps, e[i])))
-			continue;
-		if (p->o->nr_own && is_own(p->o, ct_addr_of(page + i)))
-			continue;
-		ct_image_add(&p->b, page + i, ent, huge);
-		if ((e[i] & CT_PM_EXCLUSIVE) && ct_ent_is_page(ent))
-			note_exclusive(p->r, page + i);
+static void add_entries(struct pass *p, u64 page, u64 *e, size_t nr, bool huge)
+{
+	leave_out_own(p->o, page, e, nr);
+	while (nr) {
+		size_t n = ct_min(nr, (size_t)(CT_HUGE_PAGES - page % CT_HUGE_PAGES));
+
+		add_piece(p, page, e, n, huge);
+		page += n;
+		e += n;
+		nr -= n;
 	}
 }
 
@@ -153,21 +171,107 @@ static int read_runs(struct pass *p, const struct ct_scan_run *runs, size_t nr)
 	return 0;
 }
 
-static int read_by_scan(struct pass *p)
+/* [start, end) with anything in it, file mappings too: only the anonymous pages. */
+static int read_mixed(struct pass *p, u64 start, u64 end)
 {
-	u64 at = 0;
-
-	while (at < END_OF_USER) {
-		ssize_t nr = ct_pagemap_scan_anon(p->fd, at, END_OF_USER, p->r->runs, NR_RUNS, &at);
+	while (start < end) {
+		ssize_t nr = ct_pagemap_scan_anon(p->fd, start, end, p->r->runs, NR_RUNS, &start);
 		int err;
 
 		if (nr < 0)
 			return (int)nr;
+		p->seen_any |= nr > 0;
 		err = read_runs(p, p->r->runs, (size_t)nr);
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+/*
+ * [start, end) of a private anonymous VMA, not huge.  What is populated mostly
+ * lies together: reads block after block, and passes over a hole when it meets
+ * one.
+ */
+static int read_dense(struct pass *p, u64 start, u64 end)
+{
+	int err;
+
+	while (start < end) {
+		u64 len;
+
+		err = ct_pagemap_next(p->fd, start, end, &start);
+		if (err || start >= end)
+			return err;
+		do {
+			len = ct_min(end - start, (u64)NR_ENTRIES * CT_PAGE_SIZE);
+			p->r->nr_read = 0;
+			err = read_span(p, ct_page_of(start), ct_page_of(len), false);
+			if (err)
+				return err;
+			start += len;
+		} while (start < end && p->r->nr_read);
+	}
+	return 0;
+}
+
+/* A large private anonymous VMA: what is huge is listed first, for next to nothing. */
+static int read_large(struct pass *p, const struct ct_vma *v)
+{
+	u64 at = v->start, next = v->start;
+
+	while (next < v->end) {
+		ssize_t i, nr = ct_pagemap_scan_huge(p->fd, next, v->end, p->r->runs, NR_RUNS, &next);
+		int err = nr < 0 ? (int)nr : 0;
+
+		for (i = 0; !err && i < nr; i++) {
+			const struct ct_scan_run *run = &p->r->runs[i];
+
+			err = read_dense(p, at, run->start);
+			if (!err)
+				err = read_span(p, ct_page_of(run->start),
+						ct_page_of(run->end - run->start), true);
+			at = run->end;
+		}
+		if (err)
+			return err;
+	}
+	return read_dense(p, at, v->end);
+}
+
+static bool is_large(const struct ct_vma *v)
+{
+	return !v->ino && v->end - v->start >= LARGE_VMA;
+}
+
+/*
+ * Large anonymous VMAs by themselves; all that lies between them in one scan,
+ * which asks the kernel to look at each page's descriptor (whose is it?): right
+ * for libraries, too slow for a heap.  Large shared mappings are passed over.
+ */
+static int read_by_scan(struct pass *p)
+{
+	const struct ct_maps *m = p->o->maps;
+	u64 start = 0, end = 0; /* of what lies between */
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < m->nr && !err; i++) {
+		const struct ct_vma *v = &m->vmas[i];
+
+		if (v->start >= CT_USER_END)
+			break;
+		if (!v->shared && !is_large(v)) {
+			start = end ? start : v->start;
+			end = v->end;
+		} else if (v->end - v->start >= LARGE_VMA) {
+			err = read_mixed(p, start, end);
+			start = end = 0;
+			if (!err && !v->shared)
+				err = read_large(p, v);
+		}
+	}
+	return err ? err : read_mixed(p, start, end);
 }
 
 static int read_by_maps(struct pass *p)
@@ -179,7 +283,7 @@ static int read_by_maps(struct pass *p)
 		const struct ct_vma *v = &m->vmas[i];
 		int err;
 
-		if (v->shared || v->start >= END_OF_USER)
+		if (v->shared || v->start >= CT_USER_END)
 			continue;
 		err = read_span(p, ct_page_of(v->start), ct_page_of(v->end - v->start), false);
 		if (err)
@@ -200,10 +304,7 @@ int ct_reading_take(struct ct_reader *r, int pagemap_fd, const struct ct_reading
 	err = ct_image_begin(&p.b, opts->base);
 	if (err)
 		return err;
-	if (opts->caps->pagemap_scan)
-		err = read_by_scan(&p);
-	else
-		err = opts->maps ? read_by_maps(&p) : -EINVAL;
+	err = opts->caps->pagemap_scan ? read_by_scan(&p) : read_by_maps(&p);
 	/* Memory that has gone reads as nothing at all: that is no image of anything. */
 	if (!err && !p.seen_any)
 		err = -ESRCH;

@@ -21,8 +21,7 @@ struct ct_own_range {
 
 struct ct_reading_opts {
 	const struct ct_kcaps *caps;
-	/* The process's VMAs: needed where the kernel has no PAGEMAP_SCAN; else may be NULL. */
-	const struct ct_maps *maps;
+	const struct ct_maps *maps; /* its VMAs, parsed; what is mapped since is not read */
 	const struct ct_own_range *own;
 	size_t nr_own;
 	/* Chunks are shared with this image where nothing changed; may be NULL. */
@@ -43,6 +42,7 @@ struct ct_reader {
 	u64 *exclusive;
 	size_t nr_exclusive;
 	u64 nr_alone; /* how many there were in all */
+	u64 nr_read; /* internal: entries of the block just read that were not empty */
 };
 
 #define CT_READER_EXCLUSIVE_MAX 8192

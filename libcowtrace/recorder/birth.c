@@ -32,6 +32,7 @@ struct birth {
 	struct ct_image *img;
 	struct ct_regionset *regions;
 	int pagemap_fd;
+	u64 maps_hash; /* of the child's maps, which are in c->maps */
 	bool late;
 	u64 read_ns; /* when the reading was over */
 	/* Pages that the child had written, and what they were. */
@@ -108,20 +109,14 @@ static ct_ent known_before(const struct ct_proc *p, u64 page)
 	return p->last ? ct_image_get(p->last, page) : CT_ENT_NONE;
 }
 
-static bool is_exclusive(const struct birth *b, ct_ent e)
+/* The kernel's flags of a page; 0 when they cannot be read. */
+static u64 flags_of(const struct birth *b, ct_ent e)
 {
 	u64 flags;
 
 	if (!ct_ent_is_page(e) || ct_kpage_flags(&b->c->kpage, ct_ent_pfn(e), 1, &flags) != 1)
-		return false;
-	return flags & CT_KPF_ANON_EXCLUSIVE;
-}
-
-static bool in_large_folio(const struct birth *b, ct_ent e)
-{
-	u64 flags;
-
-	return ct_kpage_flags(&b->c->kpage, ct_ent_pfn(e), 1, &flags) == 1 && (flags & CT_KPF_THP);
+		return 0;
+	return flags;
 }
 
 /*
@@ -133,7 +128,7 @@ static ct_ent original_of(const struct birth *b, u64 page, ct_ent c, ct_ent p)
 {
 	ct_ent known = b->parent ? known_before(b->parent, page) : CT_ENT_NONE;
 
-	if (ct_ent_is_page(p) && p != c && !is_exclusive(b, p))
+	if (ct_ent_is_page(p) && p != c && !(flags_of(b, p) & CT_KPF_ANON_EXCLUSIVE))
 		return p;
 	if (ct_ent_is_page(known) && (known == p || known == c))
 		return known;
@@ -147,7 +142,8 @@ static bool written_by_child(const struct birth *b, u64 page, ct_ent c)
 
 	if (b->c->caps.kpage && b->c->caps.anon_exclusive)
 		/* A large folio is never the product of a copy: the child reused it. */
-		return is_exclusive(b, c) && !in_large_folio(b, c);
+		return (flags_of(b, c) & (CT_KPF_ANON_EXCLUSIVE | CT_KPF_THP)) ==
+		       CT_KPF_ANON_EXCLUSIVE;
 	/* No flag to ask: the thread's own stack and descriptor are written for sure. */
 	return (page + 2 >= sp && page <= sp + 2) || (page + 1 >= tp && page <= tp + 1);
 }
@@ -191,16 +187,13 @@ static int read_child(struct birth *b)
 	if (from && from->shares && !opts.base)
 		opts.base = from->shares->fork->orig;
 	err = ct_pagemap_open(b->pid, &b->pagemap_fd);
-	if (err)
-		return err;
-	if (!c->caps.pagemap_scan)
-		err = ct_maps_load(b->pid, &c->maps);
+	if (!err)
+		err = ct_proc_maps(c, b->pid);
 	if (!err)
 		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
-	if (err)
-		return err;
-	resolve_written(b);
-	return ct_maps_read(b->pid, &c->maps);
+	if (!err)
+		resolve_written(b);
+	return err;
 }
 
 static void share_create(struct ct_fork *f, enum ct_side side, struct ct_proc *p)
@@ -461,7 +454,8 @@ static struct ct_fork *fork_create(struct birth *b)
 	} else {
 		f->orig = ct_image_ref(b->img);
 	}
-	ct_activity_read(c, &f->activity);
+	/* An older sample only makes the comparison at the end more careful. */
+	ct_activity_recent(c, &f->activity);
 	return f;
 }
 
@@ -489,11 +483,9 @@ static void enter(struct birth *b)
 	b->child->parent_id = b->parent->id;
 	b->child->pagemap_fd = b->pagemap_fd;
 	b->pagemap_fd = -1;
-	if (ct_proc_comm(b->pid, b->child->comm, sizeof(b->child->comm)))
-		memcpy(b->child->comm, b->parent->comm, sizeof(b->child->comm));
 	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->slot->clone_ns));
 
-	b->regions = ct_proc_regions(c, b->parent, b->child->tags);
+	b->regions = ct_proc_regions(c, b->parent, b->child->tags, b->maps_hash);
 	f = b->regions ? fork_create(b) : NULL;
 	if (!f)
 		return;
@@ -538,6 +530,7 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 	b.pid = global_pid(&b);
 	err = b.parent ? read_child(&b) : -ESRCH;
 	told = atomic_load(&c->seg->head);
+	b.maps_hash = c->maps_hash;
 	b.late = !ct_ask_done(c->seg, idx);
 	b.read_ns = ct_now_ns();
 	if (!err) {

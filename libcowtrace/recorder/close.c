@@ -19,26 +19,42 @@
 /* A family larger than this is not looked at as a whole each time one of it leaves. */
 #define EVALUATE_MAX 16
 
+/* Samples of what else moves pages are this old at most where older is as good. */
+#define RECENT_NS (20 * CT_NSEC_PER_MSEC)
+
 void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
 {
+	struct ct_activity *a = &c->activity;
+	u64 merged = 0, scans = 0, now = ct_now_ns();
 	struct ct_vmstat v = { 0 };
-	u64 merged = 0, scans = 0;
 
 	if (c->vmstat_fd >= 0)
 		ct_vmstat_read(c->vmstat_fd, &v);
-	ret->migrated = v.v[CT_VMSTAT_PGMIGRATE_SUCCESS];
-	ret->swapped_in = v.v[CT_VMSTAT_PSWPIN];
-	ret->swapped_out = v.v[CT_VMSTAT_PSWPOUT];
-	ret->collapsed = v.v[CT_VMSTAT_THP_COLLAPSE_ALLOC];
-	/* Once something is merged, ksmd has run: cheap to ask, and seldom true. */
-	ret->ksm = !ct_ksm_read(&merged, &scans) && merged;
+	a->migrated = v.v[CT_VMSTAT_PGMIGRATE_SUCCESS];
+	a->swapped_in = v.v[CT_VMSTAT_PSWPIN];
+	a->swapped_out = v.v[CT_VMSTAT_PSWPOUT];
+	a->collapsed = v.v[CT_VMSTAT_THP_COLLAPSE_ALLOC];
+	/* ksmd needs two passes, 20 ms apart, before it merges anything. */
+	if (now - c->ksm_ns > RECENT_NS) {
+		a->ksm = !ct_ksm_read(&merged, &scans) && merged;
+		c->ksm_ns = now;
+	}
+	c->activity_ns = now;
+	*ret = *a;
+}
+
+void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret)
+{
+	if (ct_now_ns() - c->activity_ns > RECENT_NS)
+		ct_activity_read(c, ret);
+	else
+		*ret = c->activity;
 }
 
 static bool calm_between(const struct ct_activity *a, const struct ct_activity *b)
 {
 	return a->migrated == b->migrated && a->swapped_in == b->swapped_in &&
-	       a->swapped_out == b->swapped_out && a->collapsed == b->collapsed && !a->ksm &&
-	       !b->ksm;
+	       a->swapped_out == b->swapped_out && a->collapsed == b->collapsed;
 }
 
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr)
@@ -87,7 +103,7 @@ void ct_share_free(struct ct_share *s)
 struct judge {
 	struct ct_rec_ctx *c;
 	struct ct_share *s;
-	const struct ct_activity *now;
+	bool ksm; /* ksmd may have changed these pages */
 	struct ct_proc *partner;
 	const struct ct_image *partner_end; /* of a partner that has gone */
 };
@@ -96,27 +112,30 @@ struct judge {
  * A page that still lies in the relative, at the same address, has not moved:
  * then a changed frame here is a copy, whatever else went on.  A frame that both
  * have now has moved under both.  A frame that its owner never wrote (not
- * AnonExclusive) was moved, not copied.  All else cannot be told.
+ * AnonExclusive) was moved, or merged, not copied.  All else cannot be told.
  */
 static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now)
 {
 	struct judge *j = arg;
 	ct_ent theirs = CT_ENT_NONE;
-	u64 flags;
+	u64 flags = 0;
+	bool written;
 
 	if (j->partner && j->partner->pagemap_fd >= 0)
 		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
 	else if (j->partner_end)
 		theirs = ct_image_get(j->partner_end, page);
-	if (theirs == orig)
+	if (theirs == orig && !j->ksm)
 		return CT_OUT_COPIED;
-	if (theirs == now && !j->now->ksm)
-		return CT_OUT_KEPT;
-	if (!j->now->ksm && j->c->caps.anon_exclusive &&
-	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) == 1 &&
-	    !(flags & CT_KPF_ANON_EXCLUSIVE) && !(flags & CT_KPF_THP))
-		return CT_OUT_KEPT;
-	return CT_OUT_UNKNOWN;
+	if (!j->c->caps.anon_exclusive ||
+	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) != 1)
+		return CT_OUT_UNKNOWN;
+	/* Of a large folio the flag is the head's: it says nothing of this page. */
+	written = (flags & CT_KPF_ANON_EXCLUSIVE) || (flags & CT_KPF_THP);
+	if (j->ksm)
+		/* Merged pages are never exclusive, whatever KPF_KSM says on this kernel. */
+		return theirs == orig && written ? CT_OUT_COPIED : CT_OUT_UNKNOWN;
+	return theirs == now || !written ? CT_OUT_KEPT : CT_OUT_UNKNOWN;
 }
 
 static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_fork *f,
@@ -266,7 +285,8 @@ static int compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *no
 {
 	struct ct_fork *f = s->fork;
 	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
-	struct judge j = { .c = c, .s = s, .now = activity, .partner = f->proc[other] };
+	struct ct_proc *p = f->proc[s->side];
+	struct judge j = { .c = c, .s = s, .ksm = p && p->ksm_eyes, .partner = f->proc[other] };
 	struct ct_compare cmp = {
 		.orig = f->orig,
 		.extents = &s->extents,
@@ -285,7 +305,7 @@ static int compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *no
 	 */
 	if (f->end[other] && calm_between(&f->end_activity[other], activity))
 		j.partner_end = f->end[other];
-	if (!calm_between(&f->activity, activity)) {
+	if (j.ksm || !calm_between(&f->activity, activity)) {
 		cmp.judge = judge_change;
 		cmp.judge_arg = &j;
 	}

@@ -56,11 +56,28 @@ static struct ct_image *last_reading(struct ct_rec_ctx *c, struct ct_proc *p)
 	return img;
 }
 
+/* Servers name their workers after the fork. */
+static void learn_name(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_rec rec = { .type = CT_REC_PROCESS_COMM };
+	char comm[sizeof(p->comm)];
+
+	if (ct_proc_comm(p->pid, comm, sizeof(comm)) || !strcmp(comm, p->comm))
+		return;
+	memcpy(p->comm, comm, sizeof(comm));
+	rec.process.id = p->id;
+	rec.process.comm = p->comm;
+	rec.process.exe = ct_names_get(c->names, p->exe);
+	ct_outbox_put(c->out, &rec);
+}
+
 void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	struct ct_image *img = last_reading(c, p);
-	bool late = !ct_ask_done(c->seg, p->slot);
+	bool late;
 
+	learn_name(c, p);
+	late = !ct_ask_done(c->seg, p->slot);
 	p->exit_read = true;
 	/* What this process told before it asked is in the ring by now. */
 	ct_events_drain(c, ct_now_ns());

@@ -17,6 +17,8 @@
 
 #define QUEUE_MAX (16UL << 20) /* bytes of records waiting */
 #define COMMIT_NS (500 * CT_NSEC_PER_MSEC)
+/* Records are let gather: waking the disk thread for each would cost the programs. */
+#define GATHER_NS (100 * CT_NSEC_PER_MSEC)
 
 struct node {
 	struct node *next;
@@ -34,6 +36,7 @@ struct ct_outbox {
 	size_t queued;
 	u64 lost;
 	bool stop;
+	bool idle; /* the disk thread waits for a first record */
 	char error[512];
 };
 
@@ -136,7 +139,7 @@ static struct node *node_create(const struct ct_rec *rec)
 void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 {
 	struct node *n = node_create(rec);
-	bool was_empty;
+	bool wake;
 
 	pthread_mutex_lock(&o->lock);
 	if (!n || o->queued + n->len > QUEUE_MAX) {
@@ -145,36 +148,46 @@ void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 		free(n);
 		return;
 	}
-	was_empty = !o->head;
 	*o->tail = n;
 	o->tail = &n->next;
 	o->queued += n->len;
+	wake = o->idle || o->queued > QUEUE_MAX / 4;
+	o->idle = false;
 	pthread_mutex_unlock(&o->lock);
-	if (was_empty)
+	if (wake)
 		pthread_cond_signal(&o->wake);
 }
 
-/* Takes the whole queue; waits for something to do, until a commit is due. */
-static struct node *take_all(struct ct_outbox *o, bool dirty, bool *ret_stop)
+/* Waits on o->wake for ns; the lock is held. */
+static void wait_for(struct ct_outbox *o, u64 ns)
 {
 	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ns;
+	if (until.tv_nsec >= (long)CT_NSEC_PER_SEC) {
+		until.tv_sec++;
+		until.tv_nsec -= (long)CT_NSEC_PER_SEC;
+	}
+	pthread_cond_timedwait(&o->wake, &o->lock, &until);
+}
+
+/*
+ * Takes the whole queue.  Waits for a first record for ever, unless a commit is
+ * due (dirty); then a little for more.
+ */
+static struct node *take_all(struct ct_outbox *o, bool dirty, bool *ret_stop)
+{
 	struct node *n;
 
 	pthread_mutex_lock(&o->lock);
-	while (!o->head && !o->stop) {
-		if (!dirty) {
-			pthread_cond_wait(&o->wake, &o->lock);
-			continue;
-		}
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += (long)(COMMIT_NS / 2);
-		if (until.tv_nsec >= (long)CT_NSEC_PER_SEC) {
-			until.tv_sec++;
-			until.tv_nsec -= (long)CT_NSEC_PER_SEC;
-		}
-		if (pthread_cond_timedwait(&o->wake, &o->lock, &until) == ETIMEDOUT)
-			break;
+	while (!o->head && !o->stop && !dirty) {
+		o->idle = true;
+		pthread_cond_wait(&o->wake, &o->lock);
 	}
+	o->idle = false;
+	if (!o->stop && o->queued < QUEUE_MAX / 4)
+		wait_for(o, GATHER_NS);
 	n = o->head;
 	o->head = NULL;
 	o->tail = &o->head;

@@ -16,6 +16,7 @@
 #include "recorder/io.h"
 #include "recorder/state.h"
 #include "sys/pidfd.h"
+#include "sys/vmstat.h"
 
 /* A module that is loaded later is looked for no more often than this. */
 #define MODMAP_AGE_NS (200 * CT_NSEC_PER_MSEC)
@@ -85,6 +86,8 @@ static int inherit(struct ct_proc *p, const struct ct_proc *from)
 	p->ksm = from->ksm;
 	p->modmap_ns = from->modmap_ns;
 	memcpy(p->comm, from->comm, sizeof(p->comm));
+	p->exe = from->exe;
+	p->ksm_eyes = from->ksm_eyes;
 	if (from->modmap)
 		p->modmap = ct_modmap_ref(from->modmap);
 	if (from->own) {
@@ -128,16 +131,13 @@ struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const st
 void ct_proc_announce(struct ct_rec_ctx *c, const struct ct_proc *p, s32 parent_pid, u64 start_ns)
 {
 	struct ct_rec rec = { .type = CT_REC_PROCESS };
-	char exe[256];
 
-	if (ct_proc_exe(p->pid, exe, sizeof(exe)))
-		exe[0] = '\0';
 	rec.process.id = p->id;
 	rec.process.parent = p->parent_id;
 	rec.process.pid = p->pid;
 	rec.process.parent_pid = parent_pid;
 	rec.process.comm = p->comm;
-	rec.process.exe = exe;
+	rec.process.exe = ct_names_get(c->names, p->exe);
 	rec.process.start_ns = start_ns;
 	ct_outbox_put(c->out, &rec);
 }
@@ -265,8 +265,18 @@ static u64 hash_bytes(u64 h, const char *s, size_t len)
 	return mix(h, v + len);
 }
 
+int ct_proc_maps(struct ct_rec_ctx *c, s32 pid)
+{
+	int err = ct_maps_read(pid, &c->maps);
+
+	if (err)
+		return err;
+	c->maps_hash = hash_bytes(0, c->maps.text, c->maps.text_len);
+	return ct_maps_parse(&c->maps);
+}
+
 struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
-				     const struct ct_tagmap *tags)
+				     const struct ct_tagmap *tags, u64 maps_hash)
 {
 	struct ct_region_inputs in = {
 		.maps = &c->maps,
@@ -283,12 +293,10 @@ struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
 	struct ct_regionset *set;
 	u64 hash;
 
-	hash = hash_bytes(ct_tagmap_version(tags), c->maps.text, c->maps.text_len);
+	hash = mix(maps_hash, ct_tagmap_version(tags));
 	hash = mix(hash, (u64)p->thp << 8 | p->ksm);
 	if (p->regions && p->regions_hash == hash)
 		return ct_regionset_ref(p->regions);
-	if (ct_maps_parse(&c->maps))
-		return NULL;
 	set = ct_regionset_create(&in);
 	if (!set)
 		return NULL;
@@ -374,6 +382,17 @@ static void keep_alive(void *arg)
 	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
 }
 
+/* Where anything is merged at all: has ksmd looked at this process? */
+static void watch_ksm(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_activity now;
+	u64 items;
+
+	ct_activity_recent(c, &now);
+	if (now.ksm && !p->ksm_eyes)
+		p->ksm_eyes = ct_ksm_of_process(p->pid, &items) || items;
+}
+
 int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_img)
 {
 	struct ct_reading_opts opts = {
@@ -392,11 +411,10 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 		return -ESRCH;
 	if (!opts.base && p->shares)
 		opts.base = p->shares->fork->orig;
-	if (!c->caps.pagemap_scan) {
-		err = ct_maps_load(p->pid, &c->maps);
-		if (err)
-			return err;
-	}
+	err = ct_proc_maps(c, p->pid);
+	if (err)
+		return err;
+	watch_ksm(c, p);
 	err = ct_reading_take(&c->reader, p->pagemap_fd, &opts, &img);
 	if (err)
 		return err;

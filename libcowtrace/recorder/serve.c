@@ -97,6 +97,7 @@ static struct ct_proc *admit(struct serve *s, const struct ct_inbox_item *in, u3
 	struct ct_rec_ctx *c = s->c;
 	struct ct_proc_status st = { 0 };
 	struct ct_proc *p, *parent;
+	char exe[256];
 	u32 parent_id = end_old_image(c, in->pid);
 
 	ct_proc_status_read(in->pid, &st);
@@ -110,6 +111,8 @@ static struct ct_proc *admit(struct serve *s, const struct ct_inbox_item *in, u3
 	ct_pagemap_open(in->pid, &p->pagemap_fd);
 	if (ct_proc_comm(in->pid, p->comm, sizeof(p->comm)))
 		p->comm[0] = '\0';
+	if (!ct_proc_exe(in->pid, exe, sizeof(exe)))
+		p->exe = ct_names_id(c->names, exe);
 	ct_proc_announce(c, p, st.ppid, ct_rec_since(c, ct_now_ns()));
 	return p;
 }

@@ -27,7 +27,7 @@
  */
 struct ct_activity {
 	u64 migrated, swapped_in, swapped_out, collapsed;
-	bool ksm; /* ksmd runs, or ran */
+	bool ksm; /* something is merged, somewhere */
 };
 
 /*
@@ -112,6 +112,7 @@ struct ct_proc {
 	u32 slot;
 	int pidfd, pagemap_fd;
 	char comm[16];
+	u32 exe; /* interned */
 
 	struct ct_family *family;
 	struct ct_share *shares; /* newest first */
@@ -122,6 +123,7 @@ struct ct_proc {
 	struct ct_modmap *modmap;
 	u64 modmap_ns; /* when it was read */
 	u8 thp, ksm; /* what prctl set for all of it */
+	bool ksm_eyes; /* ksmd has had an eye on its pages */
 	struct ct_regionset *regions; /* at its last fork or birth */
 	u64 regions_hash; /* of the maps and the tags that they came from */
 	struct ct_region_id *region_ids;
@@ -172,8 +174,11 @@ struct ct_rec_ctx {
 	struct ct_kcaps caps;
 	struct ct_kpage kpage;
 	struct ct_reader reader;
-	struct ct_maps maps; /* scratch */
+	struct ct_maps maps; /* scratch: the last that was read */
+	u64 maps_hash; /* of its text */
 	int vmstat_fd;
+	struct ct_activity activity; /* the newest sample */
+	u64 activity_ns, ksm_ns;
 	u64 start_ns;
 	bool force_no_pfns;
 
@@ -216,12 +221,14 @@ void ct_proc_end(struct ct_rec_ctx *c, struct ct_proc *p, enum ct_ended ended, u
 /* Where p has its code now. */
 void ct_proc_read_modules(struct ct_rec_ctx *c, struct ct_proc *p);
 u32 ct_proc_site(struct ct_rec_ctx *c, struct ct_proc *p, const u64 *pcs, u32 nr);
+/* Reads and parses pid's maps into c->maps, and hashes them.  0 or -errno. */
+int ct_proc_maps(struct ct_rec_ctx *c, s32 pid);
 /*
- * The regions of the maps whose text is in c->maps, not parsed yet, under the
- * given tags of p; one reference, or NULL.
+ * The regions of c->maps, whose hash is maps_hash, under the given tags of p; one
+ * reference, or NULL.
  */
 struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
-				     const struct ct_tagmap *tags);
+				     const struct ct_tagmap *tags, u64 maps_hash);
 /* Id of a region in the trace, told to the store when it is new. */
 u32 ct_proc_region_id(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_region *r);
 /* A reading of p's memory now, chunks shared with its last one; becomes p->last. */
@@ -256,7 +263,9 @@ void ct_close_evaluate(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image 
 void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now);
 void ct_share_free(struct ct_share *s);
 void ct_fork_unref(struct ct_fork *f);
+/* A sample of now; and one of a moment ago, for where an older one is as good. */
 void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret);
+void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret);
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr);
 
 /* carry.c: pages that stay with an older fork */

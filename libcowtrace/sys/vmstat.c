@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sys/procfile.h"
@@ -106,4 +107,28 @@ int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans)
 	*ret_merged = sharing + shared;
 	*ret_full_scans = scans;
 	return 0;
+}
+
+int ct_ksm_of_process(pid_t pid, u64 *ret_items)
+{
+	static const char key[] = "ksm_rmap_items ";
+	char path[64], text[512];
+	const char *p;
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/ksm_stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	p = strstr(text, key);
+	if (!p)
+		return -ENOENT;
+	p += sizeof(key) - 1;
+	return ct_parse_u64(&p, ret_items) ? 0 : -EINVAL;
 }

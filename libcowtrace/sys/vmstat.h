@@ -7,6 +7,8 @@
 #ifndef CT_SYS_VMSTAT_H
 #define CT_SYS_VMSTAT_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 
 enum ct_vmstat_item {
@@ -34,5 +36,12 @@ int ct_vmstat_read(int fd, struct ct_vmstat *ret);
 
 /* Sum of /sys/kernel/mm/ksm/{pages_sharing,pages_shared}, or 0 without KSM; and full_scans. */
 int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans);
+
+/*
+ * How many of pid's pages ksmd keeps an eye on (/proc/PID/ksm_stat): 0 means that
+ * it can have merged none of them.  0, or -errno (-ENOENT: the kernel does not say,
+ * or the process has gone).
+ */
+int ct_ksm_of_process(pid_t pid, u64 *ret_items);
 
 #endif

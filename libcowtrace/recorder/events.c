@@ -22,6 +22,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
 #endif
@@ -29,25 +32,23 @@
 #define MREMAP_DONTUNMAP 4
 #endif
 
+/* Where no program's memory ends behind, with five levels of page tables too. */
+#define END_OF_MEMORY (1ULL << 56)
+/* Drops that may wait for a fork; a program that says that one is for ever under way lies. */
+#define DROPS_MAX 65536
+/* Between two beats of the heart: some milliseconds of the costliest events. */
+#define BEAT_EVENTS 64
+
 static const char *const event_names[CT_EV_NR] = {
-	[CT_EV_MAP] = "map",
-	[CT_EV_UNMAP] = "unmap",
-	[CT_EV_REMAP] = "remap",
-	[CT_EV_ADVISE] = "advise",
-	[CT_EV_PROTECT] = "protect",
-	[CT_EV_LOCK] = "lock",
-	[CT_EV_BIND] = "bind",
-	[CT_EV_BRK] = "brk",
-	[CT_EV_VMA_NAME] = "vma_name",
-	[CT_EV_PRCTL] = "prctl",
-	[CT_EV_THREAD] = "thread",
-	[CT_EV_TAG] = "tag",
-	[CT_EV_UNTAG] = "untag",
-	[CT_EV_PHASE] = "phase",
-	[CT_EV_FORK] = "fork",
-	[CT_EV_EXEC_FAIL] = "exec_fail",
-	[CT_EV_SPAWN] = "spawn",
-	[CT_EV_MODULES] = "modules",
+	[CT_EV_MAP] = "map",	       [CT_EV_UNMAP] = "unmap",
+	[CT_EV_REMAP] = "remap",       [CT_EV_ADVISE] = "advise",
+	[CT_EV_PROTECT] = "protect",   [CT_EV_LOCK] = "lock",
+	[CT_EV_BIND] = "bind",	       [CT_EV_BRK] = "brk",
+	[CT_EV_VMA_NAME] = "vma_name", [CT_EV_PRCTL] = "prctl",
+	[CT_EV_THREAD] = "thread",     [CT_EV_TAG] = "tag",
+	[CT_EV_UNTAG] = "untag",       [CT_EV_PHASE] = "phase",
+	[CT_EV_FORK] = "fork",	       [CT_EV_EXEC_FAIL] = "exec_fail",
+	[CT_EV_SPAWN] = "spawn",       [CT_EV_MODULES] = "modules",
 	[CT_EV_LOSS] = "loss",
 };
 
@@ -114,9 +115,9 @@ static void add_drop(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_ev
 	};
 	struct ct_drop *v;
 
-	if (!d.pages || d.page + d.pages < d.page || d.page + d.pages > 1ULL << 45)
+	if (!d.pages)
 		return;
-	if (!ct_birth_under_way(c, p)) {
+	if (!ct_birth_under_way(c, p) || p->nr_drops >= DROPS_MAX) {
 		ct_drops_apply(c, p, UINT64_MAX);
 		apply_drop(p, &d);
 		return;
@@ -179,6 +180,7 @@ static void on_advise(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 	switch (ev->arg) {
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
+	case MADV_GUARD_INSTALL:
 		add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
 		break;
 	case MADV_HUGEPAGE:
@@ -310,9 +312,10 @@ static void on_fork(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_eve
 static void on_loss(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
 {
 	if (ev->arg == CT_LOSS_PIDNS)
-		ct_rec_note(c, p->id, "warning", "pid_namespace",
-			    "a child of process %d lives in another pid namespace and was not traced",
-			    p->pid);
+		ct_rec_note(
+			c, p->id, "warning", "pid_namespace",
+			"a child of process %d lives in another pid namespace and was not traced",
+			p->pid);
 	else
 		ct_rec_note(c, p->id, "warning", "too_many_processes",
 			    "more than %u traced processes at once: a child of %d was not traced",
@@ -346,6 +349,33 @@ static void keep_fork_tags(struct ct_rec_ctx *c, struct ct_proc *p, const struct
 		p->fork_tags = ct_tagmap_ref(p->tags);
 }
 
+static bool is_range(u64 addr, u64 len)
+{
+	return addr <= END_OF_MEMORY && len <= END_OF_MEMORY - addr;
+}
+
+/* False: addresses that no call of a program can have had. */
+static bool makes_sense(const struct ct_event *ev)
+{
+	switch (ev->type) {
+	case CT_EV_REMAP:
+		return is_range(ev->addr, ev->len) && is_range(ev->arg, ev->arg2) &&
+		       !((ev->addr | ev->arg) % CT_PAGE_SIZE);
+	case CT_EV_BRK:
+		return is_range(ev->addr, 0) && is_range(ev->arg, 0);
+	case CT_EV_MAP:
+	case CT_EV_UNMAP:
+	case CT_EV_ADVISE:
+	case CT_EV_THREAD:
+	case CT_EV_TAG:
+	case CT_EV_UNTAG:
+	case CT_EV_VMA_NAME:
+		return is_range(ev->addr, ev->len);
+	default:
+		return true;
+	}
+}
+
 static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
 {
 	bool named = ct_event_has_name(ev->type);
@@ -359,7 +389,7 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 		break;
 	case CT_EV_UNMAP:
 		add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
-		ct_tagmap_clear(&p->tags, ev->addr, ct_page_up(ev->addr + ev->len));
+		ct_tagmap_clear(&p->tags, ct_page_down(ev->addr), ct_page_up(ev->addr + ev->len));
 		break;
 	case CT_EV_REMAP:
 		on_remap(c, p, ev);
@@ -424,8 +454,15 @@ void ct_events_drain_to(struct ct_rec_ctx *c, u64 now, u64 ticket)
 	       ct_ring_next(c->seg, &c->ring, now, &ev) == 1) {
 		struct ct_proc *p = c->by_slot[ev.slot];
 
-		if (p)
+		if (budget % BEAT_EVENTS == 0)
+			ct_rec_beat(c);
+		/* A time that cannot be: another clock (a time namespace), or a lie. */
+		if (ev.t_ns < c->start_ns || ev.t_ns > ct_now_ns())
+			ev.t_ns = ct_now_ns();
+		if (p && makes_sense(&ev))
 			one_event(c, p, &ev);
+		else if (p)
+			c->ring.torn++;
 	}
 	tell_ring_losses(c);
 }

@@ -6,6 +6,7 @@
 #ifndef CT_RECORDER_STATE_H
 #define CT_RECORDER_STATE_H
 
+#include "base/futex.h"
 #include "census/bounds.h"
 #include "census/compare.h"
 #include "census/reading.h"
@@ -203,6 +204,12 @@ struct ct_rec_ctx {
 	u64 *counts;
 	u32 cap_tallies;
 };
+
+/* The programs and the supervisor give up on a recorder whose heart stands still. */
+static inline void ct_rec_beat(struct ct_rec_ctx *c)
+{
+	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
+}
 
 static inline u64 ct_rec_since(const struct ct_rec_ctx *c, u64 mono_ns)
 {

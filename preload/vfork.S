@@ -21,7 +21,7 @@ vfork:
 	.cfi_adjust_cfa_offset -8
 	jmp	*%rax
 #elif defined(__aarch64__)
-	bti	c
+	hint	#34			/* bti c, where the assembler knows no newer machine */
 	stp	x29, x30, [sp, #-16]!
 	.cfi_adjust_cfa_offset 16
 	.cfi_rel_offset 29, 0

@@ -28,9 +28,10 @@
 
 enum {
 	FORK_NONE = 0,
-	FORK_WRAPPED,  /* begun by the fork() wrapper; the handlers have not run */
-	FORK_STAMPED,  /* the same; prepare has run */
-	FORK_INTERNAL, /* begun by the handlers themselves */
+	FORK_BEGINNING, /* the place is taken, the slot not known yet */
+	FORK_WRAPPED,	/* begun by the fork() wrapper; the handlers have not run */
+	FORK_STAMPED,	/* the same; prepare has run */
+	FORK_INTERNAL,	/* begun by the handlers themselves */
 };
 
 #define DEPTH_MAX 4u
@@ -44,12 +45,39 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
 	struct ct_fork at[DEPTH_MAX];
 } pending;
 
-/* The place on top; where it is full, a handler has left by longjmp: begin anew. */
+static bool may_trace(void)
+{
+	return ct_shim && ct_shim->seg && !ct_shim->quiet;
+}
+
+/* Prepared, and not known to be over: the clone has not returned in the parent. */
+static bool under_way(const struct ct_fork *fork)
+{
+	const struct ct_slot *slot;
+
+	if (fork->state == FORK_BEGINNING)
+		return true;
+	if (fork->state == FORK_NONE || fork->slot < 0 || !may_trace())
+		return false;
+	slot = &ct_shim->seg->slots[fork->slot];
+	return slot->generation == fork->generation &&
+	       !atomic_load_explicit(&slot->parent_ns, memory_order_relaxed);
+}
+
+/*
+ * A new place on top.  What is over is found to be so here, and not taken away
+ * by the parent when its clone returns: that would write to a page which it has
+ * just begun to share with the child, and copy it, for each fork.
+ */
 static u32 push(void)
 {
-	u32 at = pending.depth < DEPTH_MAX ? pending.depth : 0;
+	u32 at = ct_min(pending.depth, DEPTH_MAX);
 
-	pending.at[at].state = FORK_NONE;
+	while (at && !under_way(&pending.at[at - 1]))
+		at--;
+	if (at == DEPTH_MAX) /* handlers have left by longjmp: begin anew */
+		at = 0;
+	pending.at[at].state = FORK_BEGINNING;
 	/* A signal handler that forks from here on pushes above. */
 	atomic_signal_fence(memory_order_seq_cst);
 	pending.depth = at + 1;
@@ -62,7 +90,14 @@ static struct ct_fork *top(void)
 	return pending.depth && pending.depth <= DEPTH_MAX ? &pending.at[pending.depth - 1] : NULL;
 }
 
-static void pop_to(u32 at)
+/* The parent's clone has returned: another fork is on top only if this one was nested. */
+static void pop_in_parent(u32 at)
+{
+	if (at)
+		pending.depth = at;
+}
+
+static void pop_in_child(u32 at)
 {
 	pending.at[at].state = FORK_NONE;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -92,11 +127,6 @@ static u64 signals_hold(void)
 static void signals_release(u64 old)
 {
 	ct_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
-}
-
-static bool may_trace(void)
-{
-	return ct_shim && ct_shim->seg && !ct_shim->quiet;
 }
 
 static void begin(struct ct_fork *fork, u32 how)
@@ -251,11 +281,12 @@ static void parent_back(const struct ct_fork *fork)
 {
 	struct ct_slot *slot = &ct_shim->seg->slots[fork->slot];
 
-	if (!atomic_load_explicit(&slot->parent_ns, memory_order_relaxed))
+	if (slot->generation == fork->generation &&
+	    !atomic_load_explicit(&slot->parent_ns, memory_order_relaxed))
 		atomic_store_explicit(&slot->parent_ns, ct_now_ns(), memory_order_release);
 }
 
-static void settle(struct ct_fork *fork, s32 ret)
+static void settle(const struct ct_fork *fork, s32 ret)
 {
 	struct ct_event ev = { .type = CT_EV_FORK };
 	struct ct_slot *slot;
@@ -277,7 +308,7 @@ static void settle(struct ct_fork *fork, s32 ret)
 	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_done, 1, memory_order_release);
 }
 
-void ct_fork_done(struct ct_fork *fork, s32 ret)
+void ct_fork_done(const struct ct_fork *fork, s32 ret)
 {
 	u64 signals;
 
@@ -287,7 +318,6 @@ void ct_fork_done(struct ct_fork *fork, s32 ret)
 	signals = signals_hold();
 	settle(fork, ret);
 	signals_release(signals);
-	fork->slot = -1;
 }
 
 u32 ct_fork_enter(u32 how)
@@ -304,32 +334,34 @@ void ct_fork_leave(u32 handle, s32 ret)
 {
 	struct ct_fork *fork = &pending.at[handle];
 
-	if (ret == 0)
+	if (ret == 0) {
 		ct_fork_born(fork); /* where the handlers did not */
-	else
+		pop_in_child(handle);
+	} else {
 		ct_fork_done(fork, ret);
-	pop_to(handle);
+		pop_in_parent(handle);
+	}
 }
 
 static void prepare(void)
 {
 	struct ct_fork *fork = top();
-	u32 at;
 
 	if (fork && fork->state == FORK_WRAPPED) {
 		fork->state = FORK_STAMPED;
 		ct_fork_stamp(fork);
 		return;
 	}
-	at = push();
-	fork = &pending.at[at];
+	fork = &pending.at[push()];
 	ct_fork_begin(fork, CT_HOW_FORK);
-	/*
-	 * The parent's handler runs after a failed clone too, and nobody tells it.
-	 * errno does: libc's _Fork() sets it when it fails and only then.
-	 */
-	fork->saved_errno = errno;
-	errno = 0;
+	if (fork->slot >= 0) {
+		/*
+		 * The parent's handler runs after a failed clone too, and nobody tells
+		 * it.  errno does: libc's _Fork() sets it when it fails and only then.
+		 */
+		fork->saved_errno = errno;
+		errno = 0;
+	}
 	atomic_signal_fence(memory_order_seq_cst);
 	fork->state = FORK_INTERNAL;
 	ct_fork_stamp(fork);
@@ -337,34 +369,36 @@ static void prepare(void)
 
 static void in_parent(void)
 {
-	struct ct_fork *fork = top();
+	const struct ct_fork *fork = top();
 	int err = errno;
 
-	if (!fork || fork->state == FORK_NONE)
+	if (!fork || fork->state < FORK_WRAPPED || fork->slot < 0 || !may_trace())
 		return;
-	if (fork->state != FORK_INTERNAL) {
-		if (fork->slot >= 0 && may_trace())
-			parent_back(fork);
+	if (fork->state == FORK_STAMPED)
+		parent_back(fork);
+	if (fork->state != FORK_INTERNAL)
 		return;
-	}
 	/* 0 for a pid that only the child knows. */
 	ct_fork_done(fork, -err);
-	if (!err)
+	if (!err && fork->saved_errno)
 		errno = fork->saved_errno;
-	pop_to(pending.depth - 1);
+	pop_in_parent(pending.depth - 1);
 }
 
 static void in_child(void)
 {
 	struct ct_fork *fork = top();
+	bool traced;
 
-	if (!fork || fork->state == FORK_NONE)
+	if (!fork || fork->state < FORK_WRAPPED)
 		return;
+	traced = fork->slot >= 0;
 	ct_fork_born(fork);
-	if (fork->state == FORK_INTERNAL) {
+	if (fork->state != FORK_INTERNAL)
+		return;
+	if (traced)
 		errno = fork->saved_errno;
-		pop_to(pending.depth - 1);
-	}
+	pop_in_child(pending.depth - 1);
 }
 
 void ct_forkhook_register(void)

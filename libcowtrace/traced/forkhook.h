@@ -36,7 +36,7 @@ void ct_fork_stamp(struct ct_fork *fork);
 void ct_fork_born(struct ct_fork *fork);
 
 /* In the parent: the clone returned ret (a pid, or -errno). */
-void ct_fork_done(struct ct_fork *fork, s32 ret);
+void ct_fork_done(const struct ct_fork *fork, s32 ret);
 
 /*
  * The same for fork(), whose handlers run in between: the fork is kept where

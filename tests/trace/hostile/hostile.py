@@ -220,18 +220,21 @@ def run_pages(tap):
 
     def shot(output):
         return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", output)}
-    alone = shot(run([host, "fork"])[1])
-    status, out, err, log, _ = traced([host, "fork"])
-    with_us = shot(out)
-    tap.ok(status == 0 and alone and with_us, "both runs", [status, err])
+
+    def least(shots):
+        return {key: min(s.get(key, 99) for s in shots) for key in ("private", "parent", "child")}
+    # Where a stack frame meets a page's end is luck: the best of some runs.
+    alone = least([shot(run([host, "fork"])[1]) for _ in range(6)])
+    runs = [traced([host, "fork"]) for _ in range(6)]
+    with_us = least([shot(out) for _, out, _, _, _ in runs])
+    tap.ok(not any(status for status, *_ in runs), "all runs", [err for _, _, err, _, _ in runs])
+    bad = [line for _, _, _, log, _ in runs for line in adds_up(log)]
     tap.note(f"alone {alone}, traced {with_us}")
-    bad = adds_up(log)
     tap.ok(not bad, "what was heard adds up", bad)
     # The library's two pages of data, and what the loader keeps of one more library.
-    tap.ok(with_us["private"] <= alone["private"] + 8, "private pages of a process")
-    # The page of thread variables, where the program itself does not write to it.
-    tap.ok(with_us["parent"] <= alone["parent"] + 1, "pages copied by the parent for a fork")
-    tap.ok(with_us["child"] <= alone["child"] + 1, "pages copied by the child until it can act")
+    tap.ok(with_us["private"] <= alone["private"] + 4, "private pages of a process: 4 more at most")
+    tap.ok(with_us["parent"] <= alone["parent"], "pages copied by the parent for a fork: no more")
+    tap.ok(with_us["child"] <= alone["child"], "pages copied by the child until it can act: no more")
 
 
 def run_beside(tap):

@@ -34,7 +34,11 @@ struct ct_vmstat {
 int ct_vmstat_open(int *ret_fd);
 int ct_vmstat_read(int fd, struct ct_vmstat *ret);
 
-/* Sum of /sys/kernel/mm/ksm/{pages_sharing,pages_shared}, or 0 without KSM; and full_scans. */
+/*
+ * Sum of /sys/kernel/mm/ksm/{pages_sharing,pages_shared}, or 0 without KSM; and
+ * full_scans.  While ksmd does not run nobody corrects the sum: it goes on counting
+ * pages of processes that have gone (seen on 6.18).
+ */
 int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans);
 
 /*

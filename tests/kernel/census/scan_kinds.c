@@ -94,7 +94,8 @@ static void huge_pages(void)
 		       SCAN_PRESENT | SCAN_PFNZERO | SCAN_HUGE, PM_FILE);
 	}
 	p[HUGE] = 1;
-	if (!(lab_kflags(lab_pfn(self, p + HUGE)) & KPF_THP)) {
+	/* The kernel may give a smaller folio, or none. */
+	if (!(scan_page(self, p + HUGE) & SCAN_HUGE)) {
 		printf("no huge page is to be had now\n");
 		return;
 	}

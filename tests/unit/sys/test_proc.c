@@ -212,9 +212,15 @@ static void vmstat_moves(void **state)
 
 static void ksm_can_be_read(void **state)
 {
-	u64 merged, scans;
+	u64 merged, scans, items = 0;
+	int r;
 
 	assert_int_equal(ct_ksm_read(&merged, &scans), 0);
+	r = ct_ksm_of_process(getpid(), &items);
+	assert_true(r == 0 || r == -ENOENT);
+	/* Nothing of ours is mergeable. */
+	assert_int_equal(items, 0);
+	assert_true(ct_ksm_of_process(-1, &items) < 0);
 }
 
 static void numbers(void **state)

@@ -21,9 +21,9 @@
 #define CT_HELLO_TIMEOUT_MS 1000
 
 struct ct_hello {
-	u32 magic; /* CT_HELLO_MAGIC */
+	u32 magic;   /* CT_HELLO_MAGIC */
 	u32 version; /* CT_SEG_VERSION */
-	s32 pid; /* getpid() of the sender, in its own pid namespace */
+	s32 pid;     /* getpid() of the sender, in its own pid namespace */
 	u32 pad;
 	char token[CT_TOKEN_LEN];
 	/*

@@ -142,6 +142,7 @@ int main(int argc, char **argv)
 	if (ct_store_put_command(s, command))
 		errx(1, "%s", ct_store_error(s));
 	put(s, (struct ct_rec){ CT_REC_META, .meta = { "engine", "census" } });
+	put(s, (struct ct_rec){ CT_REC_META, .meta = { "page_frames", "1" } });
 	put_modules_and_sites(s);
 	put(s, (struct ct_rec){ CT_REC_PROCESS,
 				.process = { 1, 0, 1001, 1, "server", "/opt/gen/server", 0 } });

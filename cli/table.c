@@ -14,13 +14,17 @@
 #define LAST_ROOM 12 /* columns that the last column should have at least */
 #define OWN_LINE_INDENT 8
 
+void ct_table_head(struct ct_table *t, const char *head)
+{
+	if (t->nr_columns < CT_TABLE_COLUMNS)
+		t->heads[t->nr_columns++] = head;
+}
+
 void ct_table_init(struct ct_table *t, const char *const *heads)
 {
 	*t = (struct ct_table){ .cells = NULL };
-	while (heads[t->nr_columns] && t->nr_columns < CT_TABLE_COLUMNS) {
-		t->heads[t->nr_columns] = heads[t->nr_columns];
-		t->nr_columns++;
-	}
+	for (; *heads; heads++)
+		ct_table_head(t, *heads);
 }
 
 void ct_table_cell(struct ct_table *t, const char *fmt, ...)

@@ -5,7 +5,7 @@
 
 #include "term.h"
 
-#define CT_TABLE_COLUMNS 12
+#define CT_TABLE_COLUMNS 16
 
 struct ct_table {
 	/*
@@ -21,6 +21,9 @@ struct ct_table {
 
 /* Starts a table with these heads, NULL at the end. */
 void ct_table_init(struct ct_table *t, const char *const *heads);
+
+/* Starts an empty table; columns are added before the first cell. */
+void ct_table_head(struct ct_table *t, const char *head);
 
 /* The next cell; a row is nr_columns of them. */
 void ct_table_cell(struct ct_table *t, const char *fmt, ...) ct_printf(2, 3);

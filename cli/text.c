@@ -87,8 +87,18 @@ static void print_state(const struct ct_text_report *t)
 	ct_style_off(&t->term, CT_BAD);
 }
 
-void ct_text_print(const struct ct_text_report *t)
+static bool is_some(u64 v)
 {
+	return v && v != COWTRACE_UNKNOWN;
+}
+
+void ct_text_print(struct ct_text_report *t)
+{
+	const struct cowtrace_group *all = cowtrace_report_total(t->r);
+
+	t->bounds = !cowtrace_report_recording(t->r)->page_frames;
+	t->unknown = !t->bounds && is_some(all->unknown);
+	t->huge = is_some(all->huge_pages_shared);
 	print_command(t);
 	print_origin(t);
 	print_state(t);

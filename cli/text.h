@@ -13,9 +13,12 @@ struct ct_text_report {
 	const char *path;
 	size_t top;    /* rows of a list */
 	bool filtered; /* some forks were left out on request */
+	bool bounds;   /* no page frames: copies are known in bounds, and not by side */
+	bool unknown;  /* some pages are: a column of their own */
+	bool huge;     /* some pages are huge: the same */
 };
 
-void ct_text_print(const struct ct_text_report *t);
+void ct_text_print(struct ct_text_report *t);
 
 /* "FORKS", an empty line before it. */
 ct_printf(2, 3) void ct_text_heading(const struct ct_text_report *t, const char *fmt, ...);

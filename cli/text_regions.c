@@ -26,7 +26,22 @@ static void advice(const struct cowtrace_region_group *g, char *to, size_t len)
 		strcpy(to + n, "]");
 }
 
-static void group_row(struct ct_table *tab, const struct cowtrace_region_group *g)
+static void heads(const struct ct_text_report *t, struct ct_table *tab)
+{
+	*tab = (struct ct_table){ .cells = NULL };
+	ct_table_head(tab, t->bounds ? ">surely copied" : ">copied");
+	if (t->bounds || t->unknown)
+		ct_table_head(tab, t->bounds ? ">perhaps" : ")unknown");
+	ct_table_head(tab, ">shared");
+	ct_table_head(tab, ")dropped");
+	ct_table_head(tab, ")size");
+	ct_table_head(tab, "<in");
+	ct_table_head(tab, "<kind");
+	ct_table_head(tab, "<name, advice, call site");
+}
+
+static void group_row(const struct ct_text_report *t, struct ct_table *tab,
+		      const struct cowtrace_region_group *g)
 {
 	/* A file's name without its folder; JSON has the path. */
 	const char *slash = *g->name == '/' ? strrchr(g->name, '/') : NULL;
@@ -36,6 +51,8 @@ static void group_row(struct ct_table *tab, const struct cowtrace_region_group *
 	advice(g, words, sizeof(words));
 	ct_table_cell(tab, "%s %5s", ct_format_pages(g->copied).s,
 		      ct_format_share(g->copied, g->shared).s);
+	if (t->bounds || t->unknown)
+		ct_table_cell(tab, "%s", ct_format_pages(g->unknown).s);
 	ct_table_cell(tab, "%s", ct_format_pages(g->shared).s);
 	ct_table_cell(tab, "%s", ct_format_pages(g->dropped).s);
 	ct_table_cell(tab, "%s", ct_format_bytes(g->len).s);
@@ -51,25 +68,17 @@ static void group_row(struct ct_table *tab, const struct cowtrace_region_group *
 
 void ct_text_regions(const struct ct_text_report *t)
 {
-	static const char *const heads[] = { ">copied",
-					     ">shared",
-					     ")dropped",
-					     ")size",
-					     "<in",
-					     "<kind",
-					     "<name, advice, call site",
-					     NULL };
 	size_t all = cowtrace_report_nr_region_groups(t->r), rows = 0;
 	struct ct_table tab;
 
-	ct_table_init(&tab, heads);
+	heads(t, &tab);
 	for (size_t i = 0; i < all && (!t->top || rows < t->top); i++) {
 		const struct cowtrace_region_group *g = cowtrace_report_region_group(t->r, i);
 
 		/* A list of nothing helps nobody, unless it was asked for. */
 		if (t->top && (g->shared == COWTRACE_UNKNOWN || !g->shared))
 			continue;
-		group_row(&tab, g);
+		group_row(t, &tab, g);
 		rows++;
 	}
 	if (!rows)

@@ -21,9 +21,9 @@ static void line(const struct ct_text_report *t, const char *what, u64 pages, u6
 {
 	fprintf(t->term.out, "  %-15s ", what);
 	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_pages(pages).s);
-	fprintf(t->term.out, "  %6s  %11s pages  ", ct_format_share(pages, shared).s,
+	fprintf(t->term.out, "  %6s  %11s pages", ct_format_share(pages, shared).s,
 		ct_format_count(pages).s);
-	ct_printf_styled(&t->term, CT_DIM, "%s\n", meaning);
+	ct_printf_styled(&t->term, CT_DIM, "%s%s\n", *meaning ? "  " : "", meaning);
 }
 
 static const char *first_error(const struct ct_text_report *t)
@@ -122,7 +122,7 @@ static void gaps(const struct ct_text_report *t, const struct cowtrace_group *al
 		ct_print_wrapped(&t->term, 2, text);
 		ct_style_off(&t->term, CT_WARN);
 	}
-	if (known(all->unknown)) {
+	if (t->unknown) {
 		snprintf(text, sizeof(text),
 			 "%s pages (%s) changed for another cause than a write, or cannot be told: "
 			 "unknown, not copied.",
@@ -133,38 +133,31 @@ static void gaps(const struct ct_text_report *t, const struct cowtrace_group *al
 	}
 }
 
-/* Where page frames may not be read, only bounds of the sum are known. */
-static void bounds(const struct ct_text_report *t)
+/* The sentence's object, where only bounds are known: "between 2 MiB and 24.1 MiB". */
+static void bounds_sentence(const struct cowtrace_group *all, char *text, size_t len)
 {
-	u64 min = 0, max = 0;
+	char what[100];
 
-	if (cowtrace_report_recording(t->r)->page_frames)
-		return;
-	for (size_t i = 0; i < cowtrace_report_nr_forks(t->r); i++) {
-		const struct cowtrace_fork *f = cowtrace_report_fork(t->r, i);
-
-		if (f->copied_min == COWTRACE_UNKNOWN || f->copied_max == COWTRACE_UNKNOWN)
-			return;
-		min += f->copied_min;
-		max += f->copied_max;
-	}
-	if (min == max)
-		return;
-	fprintf(t->term.out, "  %-15s %9s  to %s: an ordinary user sees no page frames; %s\n",
-		"both together", ct_format_pages(min).s, ct_format_pages(max).s,
-		"as root it is exact");
+	if (all->copied_max == COWTRACE_UNKNOWN)
+		snprintf(what, sizeof(what), "at least %s", ct_format_pages(all->copied_min).s);
+	else if (all->copied_max == all->copied_min)
+		snprintf(what, sizeof(what), "%s", ct_format_pages(all->copied_min).s);
+	else
+		snprintf(what, sizeof(what), "between %s and %s",
+			 ct_format_pages(all->copied_min).s, ct_format_pages(all->copied_max).s);
+	snprintf(text, len,
+		 "%s fork%s shared %s; the kernel then copied %s of it, on both sides together. "
+		 "An ordinary user sees no page frames: recorded as root, this would be exact.",
+		 ct_format_count(all->nr_forks).s, all->nr_forks == 1 ? "" : "s",
+		 ct_format_pages(all->pages_shared).s, what);
 }
 
-/* The answer in one sentence. */
-static void answer(const struct ct_text_report *t, const struct cowtrace_group *all)
+static void exact_sentence(const struct cowtrace_group *all, char *text, size_t len)
 {
 	u64 copied = known(all->parent_copied) + known(all->child_copied);
 	bool one = all->nr_forks == 1;
-	char text[400];
 
-	if (all->pages_shared == COWTRACE_UNKNOWN)
-		return;
-	snprintf(text, sizeof(text),
+	snprintf(text, len,
 		 "%s fork%s shared %s with %s; the kernel then copied %s of it%s%s: %s for the "
 		 "parent%s and %s for the %s.",
 		 ct_format_count(all->nr_forks).s, one ? "" : "s",
@@ -173,6 +166,19 @@ static void answer(const struct ct_text_report *t, const struct cowtrace_group *
 		 copied ? ct_format_share(copied, all->pages_shared).s : "",
 		 ct_format_pages(known(all->parent_copied)).s, one ? "" : "s",
 		 ct_format_pages(known(all->child_copied)).s, one ? "child" : "children");
+}
+
+/* The answer in one sentence. */
+static void answer(const struct ct_text_report *t, const struct cowtrace_group *all)
+{
+	char text[400];
+
+	if (all->pages_shared == COWTRACE_UNKNOWN)
+		return;
+	if (t->bounds)
+		bounds_sentence(all, text, sizeof(text));
+	else
+		exact_sentence(all, text, sizeof(text));
 	fputc('\n', t->term.out);
 	ct_style_on(&t->term, CT_BOLD);
 	ct_print_wrapped(&t->term, 0, text);
@@ -200,8 +206,13 @@ void ct_text_summary(const struct ct_text_report *t)
 			ct_format_pages(all->huge_pages_shared).s);
 	ct_style_off(&t->term, CT_DIM);
 	fputc('\n', t->term.out);
-	line(t, "parent copied", all->parent_copied, shared, "written there while shared");
-	line(t, "child copied", all->child_copied, shared, "the same in the child");
+	if (t->bounds) {
+		line(t, "copied at least", all->copied_min, shared, "by both sides together");
+		line(t, "copied at most", all->copied_max, shared, "");
+	} else {
+		line(t, "parent copied", all->parent_copied, shared, "written there while shared");
+		line(t, "child copied", all->child_copied, shared, "the same in the child");
+	}
 	/* Most programs drop nothing while they share: then it is no line. */
 	if (known(all->parent_dropped))
 		line(t, "parent dropped", all->parent_dropped, shared, "unmapped or thrown away");
@@ -210,6 +221,5 @@ void ct_text_summary(const struct ct_text_report *t)
 	line(t, "child new", all->child_fresh, COWTRACE_UNKNOWN, "memory it touched for itself");
 	fork_times(t, all);
 	worst_region(t, known(all->parent_copied) + known(all->child_copied));
-	bounds(t);
 	gaps(t, all);
 }

@@ -180,6 +180,8 @@ struct cowtrace_group {
 	uint32_t nr_unread; /* sides that could not be read: their counts are in no sum */
 	uint64_t pages_shared, huge_pages_shared;
 	uint64_t parent_copied, child_copied, parent_dropped, child_dropped, child_fresh, unknown;
+	/* Both sides; copied_max is COWTRACE_UNKNOWN when that of one fork is. */
+	uint64_t copied_min, copied_max;
 	uint32_t nr_timed; /* forks whose fork_ns is known */
 	uint64_t fork_ns_sum, fork_ns_max;
 	uint64_t max_copied; /* of one fork, both sides */

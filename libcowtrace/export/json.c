@@ -279,6 +279,8 @@ static json_t *group(struct sink *k, const struct cowtrace_group *g)
 	set_count(k, o, "child_dropped", g->child_dropped);
 	set_count(k, o, "child_new", g->child_fresh);
 	set_count(k, o, "unknown", g->unknown);
+	set_count(k, o, "copied_min", g->copied_min);
+	set_count(k, o, "copied_max", g->copied_max);
 	set_count(k, o, "fork_ns_sum", g->fork_ns_sum);
 	set_count(k, o, "fork_ns_max", g->fork_ns_max);
 	set(k, o, "max_fork_id", id_or_null(g->max_fork));

@@ -157,6 +157,11 @@ static void add(struct cowtrace_group *g, const struct cowtrace_fork *f)
 	ct_report_add(&g->child_fresh, f->child_side.fresh);
 	ct_report_add(&g->unknown, f->parent_side.unknown);
 	ct_report_add(&g->unknown, f->child_side.unknown);
+	g->copied_min += ct_report_known(f->copied_min);
+	if (f->copied_max == CT_UNKNOWN)
+		g->copied_max = CT_UNKNOWN;
+	else if (g->copied_max != CT_UNKNOWN)
+		g->copied_max += f->copied_max;
 	g->nr_timed += f->fork_ns != CT_UNKNOWN;
 	ct_report_add(&g->fork_ns_sum, f->fork_ns);
 	g->fork_ns_max = ct_max(g->fork_ns_max, ct_report_known(f->fork_ns));

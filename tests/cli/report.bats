@@ -206,6 +206,18 @@ json()
 	[[ $(tr -d , <<<"$output") == *" $shared pages"* ]]
 }
 
+@test "without page frames nothing is told as exact" {
+	generate 3 100
+	sqlite3 "$trace" "UPDATE meta SET value='0' WHERE key='page_frames';
+		UPDATE forks SET copied_min=256, copied_max=1280"
+	cowtrace report "$trace"
+	[[ $(tr '\n' ' ' <<<"$output") == *"between 3 MiB and 15 MiB of it"* ]]
+	[[ $output != *"parent copied"* && $output != *"by parent"* ]]
+	sqlite3 "$trace" "UPDATE forks SET copied_max=NULL WHERE id=2"
+	cowtrace report "$trace"
+	[[ $output == *"at least 3 MiB of it"* ]]
+}
+
 @test "colour on a terminal, unless NO_COLOR" {
 	generate
 	run script -qec "$COWTRACE report $trace" /dev/null

@@ -137,6 +137,10 @@ static void test_groups(void **state)
 	assert_int_equal(g->nr_forks, 4);
 	assert_int_equal(g->pages_shared, 6200);
 	assert_int_equal(g->parent_copied, 418);
+	/* A bound that one fork lacks is lacking in the sum. */
+	assert_int_equal(g->copied_min, 370 + 11 + 10);
+	assert_int_equal(g->copied_max, COWTRACE_UNKNOWN);
+	assert_int_equal(cowtrace_report_group(r, 2)->copied_max, 10);
 	cowtrace_report_close(r);
 }
 

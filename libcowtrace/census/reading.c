@@ -38,11 +38,9 @@ static int reader_prepare(struct ct_reader *r)
 		r->runs = malloc(NR_RUNS * sizeof(*r->runs));
 	if (!r->entries)
 		r->entries = malloc(NR_ENTRIES * sizeof(*r->entries));
-	if (!r->exclusive)
-		r->exclusive = malloc(CT_READER_EXCLUSIVE_MAX * sizeof(*r->exclusive));
 	r->nr_exclusive = 0;
 	r->nr_alone = 0;
-	return r->runs && r->entries && r->exclusive ? 0 : -ENOMEM;
+	return r->runs && r->entries ? 0 : -ENOMEM;
 }
 
 void ct_reader_fini(struct ct_reader *r)
@@ -85,11 +83,27 @@ static void leave_out_own(const struct ct_reading_opts *o, u64 page, u64 *e, siz
 	}
 }
 
+static bool grow_exclusive(struct ct_reader *r)
+{
+	size_t cap = r->cap_exclusive ? r->cap_exclusive * 2 : 1024;
+	u64 *v;
+
+	if (cap > CT_READER_EXCLUSIVE_MAX)
+		return false;
+	v = realloc(r->exclusive, cap * sizeof(*v));
+	if (!v)
+		return false;
+	r->exclusive = v;
+	r->cap_exclusive = cap;
+	return true;
+}
+
 static void note_alone(struct ct_reader *r, u64 page)
 {
-	if (r->nr_exclusive < CT_READER_EXCLUSIVE_MAX)
-		r->exclusive[r->nr_exclusive++] = page;
 	r->nr_alone++;
+	if (r->nr_exclusive == r->cap_exclusive && !grow_exclusive(r))
+		return;
+	r->exclusive[r->nr_exclusive++] = page;
 }
 
 /* Entries of one chunk. */
@@ -126,8 +140,8 @@ static void add_entries(struct pass *p, u64 page, u64 *e, size_t nr, bool huge)
 static int read_span(struct pass *p, u64 page, u64 nr, bool huge)
 {
 	while (nr) {
-		ssize_t n = ct_pagemap_read(p->fd, page, ct_min(nr, (u64)NR_ENTRIES),
-					    p->r->entries);
+		ssize_t n =
+			ct_pagemap_read(p->fd, page, ct_min(nr, (u64)NR_ENTRIES), p->r->entries);
 
 		if (n <= 0)
 			return n ? (int)n : -ESRCH;
@@ -221,7 +235,8 @@ static int read_large(struct pass *p, const struct ct_vma *v)
 	u64 at = v->start, next = v->start;
 
 	while (next < v->end) {
-		ssize_t i, nr = ct_pagemap_scan_huge(p->fd, next, v->end, p->r->runs, NR_RUNS, &next);
+		ssize_t i,
+			nr = ct_pagemap_scan_huge(p->fd, next, v->end, p->r->runs, NR_RUNS, &next);
 		int err = nr < 0 ? (int)nr : 0;
 
 		for (i = 0; !err && i < nr; i++) {

@@ -40,12 +40,17 @@ struct ct_reader {
 	 * birth these are the ones that somebody may have written already.
 	 */
 	u64 *exclusive;
-	size_t nr_exclusive;
+	size_t nr_exclusive, cap_exclusive;
 	u64 nr_alone; /* how many there were in all */
 	u64 nr_read; /* internal: entries of the block just read that were not empty */
 };
 
-#define CT_READER_EXCLUSIVE_MAX 8192
+/*
+ * A parent that writes while its child is read leaves the child alone with what it
+ * writes: some 10,000 pages for each GiB that is read.  The few that the child
+ * wrote itself lie behind those, at the end of the address space.
+ */
+#define CT_READER_EXCLUSIVE_MAX (1u << 17)
 
 /*
  * Reads the memory behind pagemap_fd.  0 with an image (which may be empty), or

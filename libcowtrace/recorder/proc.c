@@ -220,9 +220,9 @@ void ct_proc_read_modules(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_modmap *map;
 
 	p->modmap_ns = ct_now_ns();
-	if (ct_maps_load(p->pid, &c->maps) || !c->maps.nr)
+	if (ct_maps_load(p->pid, &c->code_maps) || !c->code_maps.nr)
 		return;
-	map = ct_modmap_create(c->modules, p->pid, &c->maps);
+	map = ct_modmap_create(c->modules, p->pid, &c->code_maps);
 	if (!map)
 		return;
 	ct_modmap_unref(p->modmap);

@@ -118,6 +118,7 @@ static void ctx_fini(struct ct_rec_ctx *c)
 	ct_names_destroy(c->names);
 	ct_reader_fini(&c->reader);
 	ct_maps_fini(&c->maps);
+	ct_maps_fini(&c->code_maps);
 	ct_kpage_close(&c->kpage);
 	if (c->vmstat_fd >= 0)
 		close(c->vmstat_fd);

@@ -177,6 +177,7 @@ struct ct_rec_ctx {
 	struct ct_reader reader;
 	struct ct_maps maps; /* scratch: the last that was read */
 	u64 maps_hash; /* of its text */
+	struct ct_maps code_maps; /* scratch, for what is looked up while those are in use */
 	int vmstat_fd;
 	struct ct_activity activity; /* the newest sample */
 	u64 activity_ns, ksm_ns;

@@ -112,6 +112,7 @@ static inline void proc_close(struct ct_rec_ctx *c, struct ct_proc *p)
 		free(p->family);
 	ct_tagmap_unref(p->tags);
 	ct_tagmap_unref(p->fork_tags);
+	ct_modmap_unref(p->modmap);
 	ct_image_unref(p->last);
 	free(p->region_ids);
 	free(p->drops);
@@ -130,6 +131,7 @@ static inline void ctx_close(struct ct_rec_ctx *c)
 	outbox_close(c->out);
 	munmap(c->seg, sizeof(*c->seg));
 	ct_maps_fini(&c->maps);
+	ct_maps_fini(&c->code_maps);
 	free(c->tallies);
 	free(c->counts);
 	free(c->expected);

@@ -4,9 +4,8 @@
  *
  * The child is held in its first atfork handler while its page map is read; the
  * parent runs on, and whatever it writes meanwhile leaves the original page in
- * the child.  The few pages that the child itself has written by then (its stack,
- * its thread descriptor, libc's locks) are found by the AnonExclusive flag and
- * traced back to the page they were copied from.
+ * the child.  The few pages that the child itself has written by then are traced
+ * back to the page they were copied from (written.c).
  *
  * The same reading closes what the parent held of earlier forks: the child's
  * page table is the parent's, at the instant of the clone.
@@ -35,9 +34,7 @@ struct birth {
 	u64 maps_hash; /* of the child's maps, which are in c->maps */
 	bool late;
 	u64 read_ns; /* when the reading was over */
-	/* Pages that the child had written, and what they were. */
-	struct ct_patch *patch; /* ascending */
-	u32 nr_patch;
+	struct ct_written written; /* by the child, before it was held */
 };
 
 static const char *how_name(u32 how)
@@ -92,84 +89,6 @@ static s32 global_pid(const struct birth *b)
 	return said;
 }
 
-static ct_ent known_before(const struct ct_proc *p, u64 page)
-{
-	u32 lo = 0, hi = p->nr_hot;
-
-	while (lo < hi) {
-		u32 mid = lo + (hi - lo) / 2;
-
-		if (p->hot[mid].page < page)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < p->nr_hot && p->hot[lo].page == page)
-		return p->hot[lo].ent;
-	return p->last ? ct_image_get(p->last, page) : CT_ENT_NONE;
-}
-
-/* The kernel's flags of a page; 0 when they cannot be read. */
-static u64 flags_of(const struct birth *b, ct_ent e)
-{
-	u64 flags;
-
-	if (!ct_ent_is_page(e) || ct_kpage_flags(&b->c->kpage, ct_ent_pfn(e), 1, &flags) != 1)
-		return 0;
-	return flags;
-}
-
-/*
- * The page at `page` when the clone ran, given that the child has c there now
- * and has written it: the parent's, unless the parent wrote as well; then what
- * was known of the parent before the fork decides which of them it was.
- */
-static ct_ent original_of(const struct birth *b, u64 page, ct_ent c, ct_ent p)
-{
-	ct_ent known = b->parent ? known_before(b->parent, page) : CT_ENT_NONE;
-
-	if (ct_ent_is_page(p) && p != c && !(flags_of(b, p) & CT_KPF_ANON_EXCLUSIVE))
-		return p;
-	if (ct_ent_is_page(known) && (known == p || known == c))
-		return known;
-	return CT_ENT_AMBIGUOUS;
-}
-
-/* True when the child can be told to have written this page of its own. */
-static bool written_by_child(const struct birth *b, u64 page, ct_ent c)
-{
-	u64 sp = ct_page_of(b->slot->sp), tp = ct_page_of(b->slot->tp);
-
-	if (b->c->caps.kpage && b->c->caps.anon_exclusive)
-		/* A large folio is never the product of a copy: the child reused it. */
-		return (flags_of(b, c) & (CT_KPF_ANON_EXCLUSIVE | CT_KPF_THP)) ==
-		       CT_KPF_ANON_EXCLUSIVE;
-	/* No flag to ask: the thread's own stack and descriptor are written for sure. */
-	return (page + 2 >= sp && page <= sp + 2) || (page + 1 >= tp && page <= tp + 1);
-}
-
-/* Finds the pages that the child wrote before it was held, and their originals. */
-static void resolve_written(struct birth *b)
-{
-	struct ct_reader *r = &b->c->reader;
-	size_t i;
-
-	if (!b->c->caps.pfns || !r->nr_exclusive)
-		return;
-	b->patch = malloc(r->nr_exclusive * sizeof(*b->patch));
-	for (i = 0; b->patch && i < r->nr_exclusive; i++) {
-		u64 page = r->exclusive[i];
-		ct_ent c = ct_image_get(b->img, page), p = CT_ENT_NONE;
-
-		if (!written_by_child(b, page, c))
-			continue;
-		if (b->parent && b->parent->pagemap_fd >= 0)
-			ct_reading_pages(b->parent->pagemap_fd, &b->c->caps, &page, 1, &p);
-		b->patch[b->nr_patch++] =
-			(struct ct_patch){ page, original_of(b, page, c, p) };
-	}
-}
-
 /* All that needs the child to stand still. */
 static int read_child(struct birth *b)
 {
@@ -192,7 +111,7 @@ static int read_child(struct birth *b)
 	if (!err)
 		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
 	if (!err)
-		resolve_written(b);
+		ct_written_find(c, from, b->img, b->slot->sp, b->slot->tp, &b->written);
 	return err;
 }
 
@@ -396,37 +315,6 @@ void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
 	}
 }
 
-/* Remembers what both have at the pages that were just looked at one by one. */
-static void remember_hot(struct birth *b)
-{
-	struct ct_patch *hp = NULL, *hc = NULL;
-	u32 i, nr = b->nr_patch;
-
-	if (!nr || !b->child)
-		return;
-	hp = malloc(nr * sizeof(*hp));
-	hc = malloc(nr * sizeof(*hc));
-	if (!hp || !hc || b->parent->pagemap_fd < 0) {
-		free(hp);
-		free(hc);
-		return;
-	}
-	for (i = 0; i < nr; i++) {
-		ct_ent p = CT_ENT_NONE;
-
-		ct_reading_pages(b->parent->pagemap_fd, &b->c->caps, &b->patch[i].page, 1, &p);
-		hp[i] = (struct ct_patch){ b->patch[i].page, p };
-		hc[i] = (struct ct_patch){ b->patch[i].page,
-					   ct_image_get(b->img, b->patch[i].page) };
-	}
-	free(b->parent->hot);
-	free(b->child->hot);
-	b->parent->hot = hp;
-	b->parent->nr_hot = nr;
-	b->child->hot = hc;
-	b->child->nr_hot = nr;
-}
-
 static struct ct_fork *fork_create(struct birth *b)
 {
 	u64 parent_ns = atomic_load(&b->slot->parent_ns);
@@ -445,8 +333,8 @@ static struct ct_fork *fork_create(struct birth *b)
 		f->born_ns = parent_ns;
 	f->regions = ct_regionset_ref(b->regions);
 	f->pair = b->parent->family && b->parent->family->alive <= 2;
-	if (b->nr_patch) {
-		if (ct_image_patch(ct_image_ref(b->img), b->patch, b->nr_patch, &f->orig)) {
+	if (b->written.nr) {
+		if (ct_image_patch(ct_image_ref(b->img), b->written.v, b->written.nr, &f->orig)) {
 			ct_regionset_unref(f->regions);
 			free(f);
 			return NULL;
@@ -505,7 +393,7 @@ static void enter(struct birth *b)
 	b->parent->close_due_ns = 0;
 	tell_shared_regions(b, f);
 	tell_runs(c, f);
-	remember_hot(b);
+	ct_written_remember(c, b->parent, b->child, b->img, &b->written);
 	ct_image_unref(b->child->last);
 	b->child->last = ct_image_ref(b->img);
 	ct_image_unref(b->parent->last);
@@ -556,5 +444,5 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 		close(b.pagemap_fd);
 	ct_image_unref(b.img);
 	ct_regionset_unref(b.regions);
-	free(b.patch);
+	free(b.written.v);
 }

@@ -255,6 +255,21 @@ void ct_birth_settled(struct ct_proc *p);
 /* True when a clone of p has begun and its child has not been read yet. */
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p);
 
+/* written.c: pages that a child wrote before it was read */
+struct ct_written {
+	struct ct_patch *v; /* ascending; what was there at the clone */
+	u32 nr;
+};
+/*
+ * Of the reading just taken (c->reader, img).  sp, tp: of the thread that forked.
+ * The caller frees v.
+ */
+void ct_written_find(struct ct_rec_ctx *c, const struct ct_proc *parent, const struct ct_image *img,
+		     u64 sp, u64 tp, struct ct_written *ret);
+/* Keeps what both have there now: at the next fork it tells who wrote since. */
+void ct_written_remember(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child,
+			 const struct ct_image *img, const struct ct_written *w);
+
 /* close.c: what became of a fork's pages */
 enum ct_close { CT_CLOSE_LOOK, CT_CLOSE_FINAL };
 void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,

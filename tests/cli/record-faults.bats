@@ -172,11 +172,30 @@ status_is()
 	nothing_left
 }
 
-@test "a static program below the command: it runs, and the trace says so" {
-	record -- sh -c "'$STATIC_PROGRAM'; '$STATIC_PROGRAM' 4"
-	status_is 4
+# What the report says of the recording as a whole.
+report_says()
+{
+	run --separate-stderr "$COWTRACE" report "$trace"
+	status_is 0
+	[[ "$output" == *"$1"* ]] || { echo "no \"$1\" in: $output"; return 1; }
+}
+
+@test "a static program below the command: it runs, and the report says so" {
+	record -- bash -c "'$STATIC_PROGRAM'; '$STATIC_PROGRAM' 4; exit 3"
+	status_is 3
 	[ "$output" = "static was here
 static was here" ]
+	report_says "statically linked"
+}
+
+@test "a setuid program below the command, as su and sudo are: the report says so" {
+	[ "$(id -u)" = 0 ] || skip "needs root to make one"
+	cp /bin/true "$dir/become"
+	chown 65534 "$dir/become"
+	chmod 4755 "$dir/become"
+	record -- bash -c "'$dir/become'; '$FORKER' 1"
+	status_is 0
+	report_says "strips the preload"
 }
 
 @test "a setuid program: it runs, 123 and why" {

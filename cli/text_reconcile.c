@@ -140,51 +140,56 @@ void ct_text_reconcile(const struct ct_text_report *t)
 	witnesses(t);
 }
 
-/* The same note for many processes is one line. */
-static size_t same_code(const struct ct_text_report *t, size_t i, bool *ret_first)
+#define MAX_KINDS 100
+
+/* Notes of one code and severity: the same for many processes is one line. */
+struct kind {
+	const struct cowtrace_note *first;
+	size_t nr;
+};
+
+static struct kind *find_kind(struct kind *kinds, size_t *nr, const struct cowtrace_note *n)
 {
-	const struct cowtrace_note *n = cowtrace_report_note(t->r, i);
-	size_t same = 0;
+	for (size_t i = 0; i < *nr; i++)
+		if (!strcmp(kinds[i].first->code, n->code) &&
+		    !strcmp(kinds[i].first->severity, n->severity))
+			return &kinds[i];
+	if (*nr == MAX_KINDS)
+		return NULL;
+	kinds[*nr] = (struct kind){ .first = n };
+	return &kinds[(*nr)++];
+}
 
-	*ret_first = true;
-	for (size_t k = 0; k < cowtrace_report_nr_notes(t->r); k++) {
-		const struct cowtrace_note *o = cowtrace_report_note(t->r, k);
+static void print_kind(const struct ct_text_report *t, const struct kind *k)
+{
+	enum ct_style style = strcmp(k->first->severity, "info") ? CT_WARN : CT_PLAIN;
+	char text[1024];
+	int at = snprintf(text, sizeof(text), "%.20s: ", k->first->severity);
 
-		if (strcmp(o->code, n->code) || strcmp(o->severity, n->severity))
-			continue;
-		if (k < i)
-			*ret_first = false;
-		same++;
-	}
-	return same;
+	if (k->first->pid)
+		at += snprintf(text + at, sizeof(text) - (size_t)at, "pid %d: ", k->first->pid);
+	at += snprintf(text + at, sizeof(text) - (size_t)at, "%.800s", k->first->text);
+	if (k->nr > 1)
+		snprintf(text + at, sizeof(text) - (size_t)at, " (and %s more of this kind)",
+			 ct_format_count(k->nr - 1).s);
+	ct_style_on(&t->term, style);
+	ct_print_wrapped(&t->term, 2, text);
+	ct_style_off(&t->term, style);
 }
 
 void ct_text_notes(const struct ct_text_report *t)
 {
-	size_t nr = cowtrace_report_nr_notes(t->r);
+	struct kind kinds[MAX_KINDS];
+	size_t nr = 0;
 
-	if (!nr)
-		return;
-	ct_text_heading(t, "NOTES");
-	for (size_t i = 0; i < nr; i++) {
-		const struct cowtrace_note *n = cowtrace_report_note(t->r, i);
-		enum ct_style style = strcmp(n->severity, "info") ? CT_WARN : CT_PLAIN;
-		char text[1024];
-		bool first;
-		size_t same = same_code(t, i, &first);
-		int at;
+	for (size_t i = 0; i < cowtrace_report_nr_notes(t->r); i++) {
+		struct kind *k = find_kind(kinds, &nr, cowtrace_report_note(t->r, i));
 
-		if (!first)
-			continue;
-		at = snprintf(text, sizeof(text), "%s: ", n->severity);
-		if (n->pid)
-			at += snprintf(text + at, sizeof(text) - (size_t)at, "pid %d: ", n->pid);
-		at += snprintf(text + at, sizeof(text) - (size_t)at, "%.800s", n->text);
-		if (same > 1)
-			snprintf(text + at, sizeof(text) - (size_t)at,
-				 " (and %zu more of this kind)", same - 1);
-		ct_style_on(&t->term, style);
-		ct_print_wrapped(&t->term, 2, text);
-		ct_style_off(&t->term, style);
+		if (k)
+			k->nr++;
 	}
+	if (nr)
+		ct_text_heading(t, "NOTES");
+	for (size_t i = 0; i < nr; i++)
+		print_kind(t, &kinds[i]);
 }

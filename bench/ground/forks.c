@@ -4,10 +4,11 @@
  * each fork, as a JSON list.  The same program is run traced and untraced; it knows
  * of no difference.
  *
- *   forks MIB VMAS FORKS WRITES [huge]
+ *   forks MIB VMAS FORKS WRITES PAUSE [huge]
  *
  * MIB of private memory, in 4 KiB pages or as huge ones, and VMAS mappings more, of
- * one page each.  Each child lives while the parent writes WRITES pages.
+ * one page each.  Each child lives while the parent writes WRITES pages (which
+ * splits huge ones); from its end to the next fork PAUSE ms go by.
  */
 #include <err.h>
 #include <stdint.h>
@@ -91,18 +92,18 @@ int main(int argc, char **argv)
 	size_t len;
 	char *heap = NULL;
 
-	if (argc < 5)
-		errx(2, "usage: forks MIB VMAS FORKS WRITES [huge]");
+	if (argc < 6)
+		errx(2, "usage: forks MIB VMAS FORKS WRITES PAUSE [huge]");
 	len = strtoul(argv[1], NULL, 10) << 20;
 	if (len)
-		heap = heap_make(len, argc > 5 && strcmp(argv[5], "huge") == 0);
+		heap = heap_make(len, argc > 6 && strcmp(argv[6], "huge") == 0);
 	vmas_make(atol(argv[2]));
 	printf("[");
 	for (long i = 0, nr = atol(argv[3]); i < nr; i++) {
 		printf("%s%lu", i ? "," : "",
 		       (unsigned long)fork_once(heap, len, strtoul(argv[4], NULL, 10)));
 		/* What the last child left to do is not this fork's. */
-		usleep(20000);
+		usleep((useconds_t)strtoul(argv[5], NULL, 10) * 1000);
 	}
 	printf("]\n");
 	return 0;

@@ -17,10 +17,11 @@ def need_memory(mib):
         raise CannotRun("needs %d MiB of free memory, there are %d" % (mib, have))
 
 
-def fork_figures(bench, label, mib, vmas, huge=False, limit=1.1):
+def fork_figures(bench, label, mib, vmas, huge=False, limit=1.1, pause_ms=300):
     """Fork to return in the parent, and what the child was held for, by the trace."""
     need_memory(mib + 2048)
-    argv = [bench.program("forks"), str(mib), str(vmas), str(FORKS), "2000"]
+    argv = [bench.program("forks"), str(mib), str(vmas), str(FORKS), "0" if huge else "2000",
+            str(pause_ms)]
     holds, sizes = [], []
 
     def once(traced):
@@ -46,12 +47,17 @@ def fork_4gib(bench):
     return fork_figures(bench, "4 GiB of small pages", 4096, 0)
 
 
+def fork_again(bench):
+    """The next fork 20 ms after the last child's end: the recorder may still be reading."""
+    return fork_figures(bench, "4 GiB, at once again", 4096, 0, limit=None, pause_ms=20)[:1]
+
+
 def fork_huge(bench):
     return fork_figures(bench, "4 GiB of huge pages", 4096, 0, huge=True, limit=None)
 
 
 def fork_vmas(bench):
-    return fork_figures(bench, "300 VMAs", 0, 300)
+    return fork_figures(bench, "300 VMAs", 0, 300, pause_ms=50)
 
 
 def calls(bench):
@@ -95,7 +101,8 @@ def recorder_memory(bench, mib=16384):
     """The greatest resident size of cowtrace's processes beside a large heap."""
     need_memory(mib + 2048)
     bench.forget_trace()
-    p = subprocess.Popen(bench.record_argv([bench.program("forks"), str(mib), "0", "2", "100000"]),
+    p = subprocess.Popen(bench.record_argv([bench.program("forks"), str(mib), "0", "2", "100000",
+                                         "300"]),
                          stdout=subprocess.DEVNULL)
     peak = {}
     while p.poll() is None:
@@ -151,6 +158,7 @@ def pgbench(bench):
 
 ALL = [
     ("fork-4gib", fork_4gib),
+    ("fork-again", fork_again),
     ("fork-huge", fork_huge),
     ("fork-vmas", fork_vmas),
     ("calls", calls),

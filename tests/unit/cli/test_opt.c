@@ -61,7 +61,7 @@ static void test_values(void **state)
 	int status = -1;
 
 	assert_int_equal(
-		parse(&plain, "x -q -o a.b --format=json -n5 --since 200ms op", &v, &status), 7);
+		parse(&plain, "x -q -o a.b --format=json -n5 --since 200ms op", &v, &status), 8);
 	assert_true(v.quiet);
 	assert_string_equal(v.output, "a.b");
 	assert_string_equal(v.format, "json");

@@ -108,5 +108,6 @@ void ct_text_print(struct ct_text_report *t)
 	ct_text_regions(t);
 	ct_text_growth(t);
 	ct_text_reconcile(t);
+	ct_text_processes(t);
 	ct_text_notes(t);
 }

@@ -31,6 +31,7 @@ void ct_text_forks(const struct ct_text_report *t);
 void ct_text_regions(const struct ct_text_report *t);
 void ct_text_growth(const struct ct_text_report *t);
 void ct_text_reconcile(const struct ct_text_report *t);
+void ct_text_processes(const struct ct_text_report *t);
 void ct_text_notes(const struct ct_text_report *t);
 
 #endif

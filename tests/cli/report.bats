@@ -193,7 +193,7 @@ json()
 	for width in 70 100 160; do
 		COLUMNS=$width cowtrace report "$trace"
 		[ "$status" = 0 ]
-		for head in "FORKS BY CALL SITE" "FORKS WITH MOST COPIES" "MEMORY WITH MOST COPIES" "GROWTH" "DOES IT ADD UP"; do
+		for head in "FORKS BY CALL SITE" "FORKS WITH MOST COPIES" "MEMORY WITH MOST COPIES" "GROWTH" "DOES IT ADD UP" "PROCESSES"; do
 			[[ $output == *"$head"* ]] || { echo "no $head"; return 1; }
 		done
 		[[ $output != *$'\033'* ]]

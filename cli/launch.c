@@ -77,20 +77,22 @@ static int judge(const char *path, const struct ct_launch *l, struct ct_err *err
 		if (ct_elf_kind(at, &k))
 			return 0; /* cannot be read: the exec will say what is wrong */
 		if (changes_user(&k) || (l->user && (k.setuid || k.setgid || k.file_caps)))
-			return ct_err_set(err, CT_EXIT_RECORD_NOT_EXECUTABLE,
-					  "%s changes its user when it starts, and the loader then "
-					  "ignores the preload: record what it starts instead, as root "
-					  "with `cowtrace record --user NAME -- COMMAND`",
-					  at);
+			return ct_err_set(
+				err, CT_EXIT_RECORD_NOT_EXECUTABLE,
+				"%s changes its user when it starts, and the loader then "
+				"ignores the preload: record what it starts instead, as root "
+				"with `cowtrace record --user NAME -- COMMAND`",
+				at);
 		if (!k.is_script)
 			break;
 		snprintf(at, sizeof(at), "%s", k.interpreter);
 	}
 	if (k.is_elf && k.is_static)
-		return ct_err_set(err, CT_EXIT_RECORD_NOT_EXECUTABLE,
-				  "%s is statically linked: nothing can be preloaded into it; link it "
-				  "dynamically to record it",
-				  at);
+		return ct_err_set(
+			err, CT_EXIT_RECORD_NOT_EXECUTABLE,
+			"%s is statically linked: nothing can be preloaded into it; link it "
+			"dynamically to record it",
+			at);
 	return 0;
 }
 
@@ -107,8 +109,9 @@ int ct_launch_find(struct ct_launch *l, struct ct_err *err)
 	}
 	if (rc == -ENOENT || rc == -ENOTDIR)
 		return ct_err_set(err, CT_EXIT_RECORD_NOT_FOUND,
-				  strchr(name, '/') ? "%s: no such file; check the path of the command"
-						    : "%s: command not found; check its name and PATH",
+				  strchr(name, '/')
+					  ? "%s: no such file; check the path of the command"
+					  : "%s: command not found; check its name and PATH",
 				  name);
 	if (rc)
 		return ct_err_set(err, CT_EXIT_RECORD_NOT_EXECUTABLE,
@@ -187,7 +190,8 @@ static int become(const struct passwd *pw)
 }
 
 /* In the child: never returns. */
-static void run(const struct ct_launch *l, const struct passwd *pw, const sigset_t *mask, int pipe_fd)
+static void run(const struct ct_launch *l, const struct passwd *pw, const sigset_t *mask,
+		int pipe_fd)
 {
 	int err = 0, sig;
 
@@ -219,7 +223,8 @@ static int explain_exec(const struct ct_launch *l, int code, struct ct_err *err)
 				  strerror(-code));
 	if (code == -ENOENT)
 		return ct_err_set(err, CT_EXIT_RECORD_NOT_FOUND,
-				  "%s: its interpreter does not exist; check its first line", l->path);
+				  "%s: its interpreter does not exist; check its first line",
+				  l->path);
 	return ct_err_set(err, CT_EXIT_RECORD_NOT_EXECUTABLE, "%s cannot be executed (%s)", l->path,
 			  strerror(-code));
 }

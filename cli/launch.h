@@ -9,10 +9,10 @@
 
 struct ct_launch {
 	char *const *argv;
-	const char *user; /* NULL: ours */
-	char path[4096]; /* of the command, by ct_launch_find */
+	const char *user;   /* NULL: ours */
+	char path[4096];    /* of the command, by ct_launch_find */
 	char preload[4096]; /* of libcowtrace-preload.so */
-	char address[160]; /* value of COWTRACE_RECORDER */
+	char address[160];  /* value of COWTRACE_RECORDER */
 };
 
 /*

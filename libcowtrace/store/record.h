@@ -26,14 +26,14 @@ enum ct_ended {
 
 /* Why a side of a fork was read for the last time. */
 enum ct_side_end {
-	CT_SIDE_END_OPEN = 0, /* not yet: the trace is incomplete */
+	CT_SIDE_END_OPEN = 0,	   /* not yet: the trace is incomplete */
 	CT_SIDE_END_RELATIVE_GONE, /* nobody shares with it any more */
 	CT_SIDE_END_EXIT,
 	CT_SIDE_END_EXEC,
 	CT_SIDE_END_NEXT_FORK, /* its pages belong to a newer fork now */
 	CT_SIDE_END_RECORDING, /* the recording ended */
-	CT_SIDE_END_KILLED, /* gone before it could be read: its counts are unknown */
-	CT_SIDE_END_TIMEOUT, /* did not wait long enough to be read */
+	CT_SIDE_END_KILLED,    /* gone before it could be read: its counts are unknown */
+	CT_SIDE_END_TIMEOUT,   /* did not wait long enough to be read */
 };
 
 enum ct_kind {
@@ -44,7 +44,7 @@ enum ct_kind {
 	CT_KIND_ARENA, /* an allocator's */
 	CT_KIND_SHARED,
 	CT_KIND_FILE_PRIVATE, /* .data, .got, a private file mapping */
-	CT_KIND_COWTRACE, /* the shim's own memory: never in a total */
+	CT_KIND_COWTRACE,     /* the shim's own memory: never in a total */
 	CT_KIND_NR,
 };
 
@@ -100,7 +100,7 @@ struct ct_rec_run {
 };
 enum {
 	CT_RUN_SMALL = 0, /* order-0 or unknown folio size, mapped by PTEs */
-	CT_RUN_HUGE = 1, /* mapped by PMDs */
+	CT_RUN_HUGE = 1,  /* mapped by PMDs */
 	CT_RUN_SWAP = 2,
 };
 
@@ -138,7 +138,7 @@ struct ct_rec {
 			s32 child_pid;
 			u32 site;
 			const char *phase; /* "" none */
-			const char *how; /* "fork" "_Fork" "clone" */
+			const char *how;   /* "fork" "_Fork" "clone" */
 			u64 start_ns;
 			u64 hold_ns; /* how long the child was held at its birth */
 			u64 pages_shared, huge_pages_shared, swapped;
@@ -147,7 +147,7 @@ struct ct_rec {
 		struct {
 			u32 id;
 			u64 fork_ns; /* the clone alone */
-			u64 arm_ns; /* in our prepare handler */
+			u64 arm_ns;  /* in our prepare handler */
 			u64 event_ns;
 		} fork_times;
 		struct {
@@ -162,7 +162,7 @@ struct ct_rec {
 			u64 t_ns; /* of the reading */
 			/* CT_UNKNOWN in all four when the side could not be read */
 			u64 copied, dropped, fresh, unknown; /* fresh: new pages, JSON "new" */
-			u64 kept; /* still the shared page */
+			u64 kept;			     /* still the shared page */
 			u64 attributed;
 		} side;
 		struct {
@@ -170,7 +170,7 @@ struct ct_rec {
 			u64 start, end; /* bytes */
 			enum ct_kind kind;
 			const char *name; /* tag, VMA name or path; "" none */
-			bool tagged; /* false: found in the maps */
+			bool tagged;	  /* false: found in the maps */
 			u32 site;
 			enum ct_thp_advice thp;
 			enum ct_ksm_advice ksm;
@@ -191,9 +191,9 @@ struct ct_rec {
 		struct {
 			u32 process, fork; /* fork 0: none shared with it */
 			u64 t_ns;
-			u64 private_dirty; /* bytes, the kernel's word (smaps_rollup) */
+			u64 private_dirty;  /* bytes, the kernel's word (smaps_rollup) */
 			u64 census_private; /* pages nobody else maps, by the census */
-			const char *why; /* "" or why the two may differ */
+			const char *why;    /* "" or why the two may differ */
 		} witness;
 		struct {
 			u32 process;
@@ -209,10 +209,10 @@ struct ct_rec {
 		} runs;
 		struct {
 			u64 t_ns;
-			u32 process; /* 0: the recording */
+			u32 process;	      /* 0: the recording */
 			const char *severity; /* "info" "warning" "error" */
-			const char *code; /* short, stable: "setuid_exec" */
-			const char *text; /* one line for people */
+			const char *code;     /* short, stable: "setuid_exec" */
+			const char *text;     /* one line for people */
 		} note;
 	};
 };

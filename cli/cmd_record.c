@@ -22,6 +22,7 @@
 
 #include "base/futex.h"
 #include "channel/ask.h"
+#include "channel/filters.h"
 #include "commands.h"
 #include "exit.h"
 #include "launch.h"
@@ -86,7 +87,8 @@ static int make_socket(struct session *s, struct ct_err *err)
 		snprintf(s->token + 2 * i, 3, "%02x", random[i]);
 	snprintf(name, sizeof(name), "cowtrace-%d-%02x%02x%02x%02x", getpid(), random[i],
 		 random[i + 1], random[i + 2], random[i + 3]);
-	snprintf(s->launch.address, sizeof(s->launch.address), "%s:%s", name, s->token);
+	snprintf(s->launch.address, sizeof(s->launch.address), "%s:%s:%u", name, s->token,
+		 ct_filters_count());
 	memcpy(sun.sun_path + 1, name, strlen(name));
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 ||
@@ -299,7 +301,8 @@ static int sum_up(struct session *s)
 		fprintf(stderr,
 			"cowtrace record: the recorder %s; the programs ran on untraced and %s is "
 			"incomplete\n",
-			s->recorder_killed ? "stood still for a second and was killed" : "was killed",
+			s->recorder_killed ? "stood still for a second and was killed"
+					   : "was killed",
 			s->output);
 	else if (s->done.text[0])
 		fprintf(stderr, "cowtrace record: %s is incomplete: %s\n", s->output, s->done.text);
@@ -330,8 +333,8 @@ static int sum_up(struct session *s)
 
 static int block_signals(struct session *s, struct ct_err *err)
 {
-	static const int signals[] = { SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2,
-				       SIGWINCH, SIGALRM, SIGCONT };
+	static const int signals[] = { SIGCHLD, SIGINT,	 SIGQUIT,  SIGTERM, SIGHUP,
+				       SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM, SIGCONT };
 	sigset_t set;
 	size_t i;
 
@@ -351,8 +354,7 @@ static int prepare(struct session *s, struct ct_err *err)
 
 	if (!status)
 		status = ct_launch_preload(&s->launch, err);
-	if (!status &&
-	    ct_expand_name(s->opt->output, getpid(), s->launch.argv[0], &s->output))
+	if (!status && ct_expand_name(s->opt->output, getpid(), s->launch.argv[0], &s->output))
 		status = ct_err_set(err, CT_EXIT_USAGE,
 				    "--output %s: after %% comes p, e, t, h or %%", s->opt->output);
 	s->rec.sz = sizeof(s->rec);

@@ -13,7 +13,11 @@
 
 #include "base/base.h"
 
-/* "ADDRESS:TOKEN": abstract socket name without its NUL, and 32 hex digits. */
+/*
+ * "ADDRESS:TOKEN" or "ADDRESS:TOKEN:FILTERS": abstract socket name without its
+ * NUL, 32 hex digits, and the recorder's number of seccomp filters (filters.h;
+ * 0 where it is left out).  An image with another number says no HELLO.
+ */
 #define CT_ENV_RECORDER "COWTRACE_RECORDER"
 #define CT_TOKEN_LEN 32
 

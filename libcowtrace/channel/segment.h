@@ -20,9 +20,9 @@
 
 #define CT_SEG_MAGIC 0x31746f77u /* "wot1" */
 #define CT_SEG_VERSION 1u
-#define CT_SEG_SLOTS 4096u /* traced processes alive at once */
+#define CT_SEG_SLOTS 4096u   /* traced processes alive at once */
 #define CT_SEG_EVENTS 32768u /* ring records; a power of two */
-#define CT_SEG_PIDS 16384u /* pid hash; a power of two, > 2 * slots */
+#define CT_SEG_PIDS 16384u   /* pid hash; a power of two, > 2 * slots */
 #define CT_SEG_MEMFD_NAME "cowtrace-segment"
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */
 #define CT_TAG_NAME 64u
@@ -51,20 +51,20 @@ enum {
 /* ct_slot.ask: what the process wants of the recorder now, one thing at a time. */
 enum {
 	CT_ASK_NONE = 0,
-	CT_ASK_BIRTH, /* child: read my page map before I run */
-	CT_ASK_EXIT, /* read my page map before my memory goes */
-	CT_ASK_EXEC, /* the same, before an exec that may still fail */
-	CT_ASK_SERVING, /* the recorder has picked it up */
-	CT_ASK_DONE, /* answered; as good as NONE for the next ask */
+	CT_ASK_BIRTH,	  /* child: read my page map before I run */
+	CT_ASK_EXIT,	  /* read my page map before my memory goes */
+	CT_ASK_EXEC,	  /* the same, before an exec that may still fail */
+	CT_ASK_SERVING,	  /* the recorder has picked it up */
+	CT_ASK_DONE,	  /* answered; as good as NONE for the next ask */
 	CT_ASK_ABANDONED, /* the asker left while it was SERVING; the recorder makes it NONE */
 };
 
 /* ct_slot.how: by what call the process was forked */
 enum {
 	CT_HOW_HELLO = 0, /* not forked under our eyes: it said HELLO after an exec */
-	CT_HOW_FORK, /* fork(), or a libc function that forks (daemon, forkpty) */
-	CT_HOW__FORK, /* _Fork() */
-	CT_HOW_CLONE, /* clone() without CLONE_VM */
+	CT_HOW_FORK,	  /* fork(), or a libc function that forks (daemon, forkpty) */
+	CT_HOW__FORK,	  /* _Fork() */
+	CT_HOW_CLONE,	  /* clone() without CLONE_VM */
 };
 
 /* ct_slot.flags */
@@ -83,19 +83,19 @@ struct ct_slot {
 	_Atomic u32 flags;
 	u32 how;
 	_Atomic s32 pid; /* as the process itself sees it (getpid) */
-	s32 tid; /* the thread that asks */
+	s32 tid;	 /* the thread that asks */
 	u32 parent_slot; /* CT_SEG_SLOTS: none */
-	u32 generation; /* bumped each time the slot is claimed */
+	u32 generation;	 /* bumped each time the slot is claimed */
 
 	/*
 	 * Times are CLOCK_MONOTONIC ns.  A fork's window is [clone_ns, parent_ns]
 	 * seen from the parent, [clone_ns, born_ns] from the child.
 	 */
-	u64 clone_ns; /* parent, just before the clone */
-	_Atomic u64 parent_ns; /* parent, just after the clone; 0 until then */
-	u64 born_ns; /* child, when it asks to be read */
+	u64 clone_ns;		/* parent, just before the clone */
+	_Atomic u64 parent_ns;	/* parent, just after the clone; 0 until then */
+	u64 born_ns;		/* child, when it asks to be read */
 	_Atomic s32 parent_ret; /* what the clone returned in the parent */
-	u32 prepare_ns; /* time the parent spent in our prepare handler */
+	u32 prepare_ns;		/* time the parent spent in our prepare handler */
 
 	/* As a parent: forks that this process began, and that returned or failed. */
 	_Atomic u32 phase_now; /* cowtrace_phase() of this process, by phase id */
@@ -124,34 +124,34 @@ struct ct_slot {
 /* ct_event.type */
 enum {
 	CT_EV_NONE = 0,
-	CT_EV_MAP, /* addr,len; arg=prot<<32|flags; arg2=fd (as s64) ; arg3=offset */
-	CT_EV_UNMAP, /* addr,len */
-	CT_EV_REMAP, /* addr,len = old; arg=new addr; arg2=new len; arg3=flags */
-	CT_EV_ADVISE, /* addr,len; arg=advice (MADV_*) */
-	CT_EV_PROTECT, /* addr,len; arg=prot */
-	CT_EV_LOCK, /* addr,len (0,0: mlockall); arg=1 lock, 0 unlock; arg2=flags */
-	CT_EV_BIND, /* addr,len; arg=mode; arg2=flags */
-	CT_EV_BRK, /* addr=old break; arg=new break */
-	CT_EV_VMA_NAME, /* addr,len; name */
-	CT_EV_PRCTL, /* arg=option; arg2=value (PR_SET_THP_DISABLE, PR_SET_MEMORY_MERGE) */
-	CT_EV_THREAD, /* addr,len = stack mapping of a new thread, guard included */
-	CT_EV_TAG, /* addr,len; name */
-	CT_EV_UNTAG, /* addr,len */
-	CT_EV_PHASE, /* arg=phase id; name */
-	CT_EV_FORK, /* parent, clone returned: arg=child slot; arg2=pid, -errno, or 0 where
-		     only the child knows (daemon); arg3=ns of the clone */
+	CT_EV_MAP,	 /* addr,len; arg=prot<<32|flags; arg2=fd (as s64) ; arg3=offset */
+	CT_EV_UNMAP,	 /* addr,len */
+	CT_EV_REMAP,	 /* addr,len = old; arg=new addr; arg2=new len; arg3=flags */
+	CT_EV_ADVISE,	 /* addr,len; arg=advice (MADV_*) */
+	CT_EV_PROTECT,	 /* addr,len; arg=prot */
+	CT_EV_LOCK,	 /* addr,len (0,0: mlockall); arg=1 lock, 0 unlock; arg2=flags */
+	CT_EV_BIND,	 /* addr,len; arg=mode; arg2=flags */
+	CT_EV_BRK,	 /* addr=old break; arg=new break */
+	CT_EV_VMA_NAME,	 /* addr,len; name */
+	CT_EV_PRCTL,	 /* arg=option; arg2=value (PR_SET_THP_DISABLE, PR_SET_MEMORY_MERGE) */
+	CT_EV_THREAD,	 /* addr,len = stack mapping of a new thread, guard included */
+	CT_EV_TAG,	 /* addr,len; name */
+	CT_EV_UNTAG,	 /* addr,len */
+	CT_EV_PHASE,	 /* arg=phase id; name */
+	CT_EV_FORK,	 /* parent, clone returned: arg=child slot; arg2=pid, -errno, or 0 where
+			  only the child knows (daemon); arg3=ns of the clone */
 	CT_EV_EXEC_FAIL, /* the exec that was asked for returned; arg=errno */
-	CT_EV_SPAWN, /* vfork or posix_spawn: arg=1 vfork, 2 posix_spawn */
-	CT_EV_MODULES, /* dlopen or dlclose changed the set of modules */
-	CT_EV_LOSS, /* the shim could not do its work: arg=why (CT_LOSS_*) */
+	CT_EV_SPAWN,	 /* vfork or posix_spawn: arg=1 vfork, 2 posix_spawn */
+	CT_EV_MODULES,	 /* dlopen or dlclose changed the set of modules */
+	CT_EV_LOSS,	 /* the shim could not do its work: arg=why (CT_LOSS_*) */
 	CT_EV_NR,
 };
 
 /* CT_EV_LOSS arg */
 enum {
 	CT_LOSS_NO_SLOT = 1, /* more than CT_SEG_SLOTS processes: a child went untraced */
-	CT_LOSS_PIDNS, /* a child in another pid namespace went untraced */
-	CT_LOSS_UNMAPPED, /* the program unmapped or protected the segment: untraced from here */
+	CT_LOSS_PIDNS,	     /* a child in another pid namespace went untraced */
+	CT_LOSS_UNMAPPED,    /* the program unmapped or protected the segment: untraced from here */
 };
 
 /*
@@ -166,7 +166,7 @@ struct ct_event {
 	u32 slot;
 	u32 tid;
 	u32 dur_ns; /* of the call; saturates */
-	u64 t_ns; /* just before the call */
+	u64 t_ns;   /* just before the call */
 	u64 addr;
 	u64 len;
 	u64 arg;
@@ -190,8 +190,8 @@ struct ct_segment {
 	u64 size; /* of the whole mapping */
 	_Atomic u32 state;
 	u32 pad;
-	u64 start_ns; /* when the recording began */
-	u64 hold_ns; /* longest wait of a birth, an exit, an exec */
+	u64 start_ns;		  /* when the recording began */
+	u64 hold_ns;		  /* longest wait of a birth, an exit, an exec */
 	_Atomic u64 heartbeat_ns; /* by the serving thread, ten times a second or more */
 
 	/*

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 
 #include "base/futex.h"
+#include "channel/filters.h"
 #include "traced/attach.h"
 
 static void raw_close(int fd)
@@ -26,23 +27,48 @@ static void raw_close(int fd)
 		ct_sys1(SYS_close, fd);
 }
 
-/* "ADDRESS:TOKEN" -> the socket's address, and the token into the hello. */
+/*
+ * The parts of the address: name (not ended), token, and the recorder's number of
+ * filters, where there is one.
+ */
+static int split_address(const char *address, size_t *ret_name_len, const char **ret_token,
+			 u32 *ret_filters)
+{
+	const char *colon = strchr(address, ':'), *at;
+	u32 filters = 0;
+
+	if (!colon || strlen(colon + 1) < CT_TOKEN_LEN)
+		return -EINVAL;
+	at = colon + 1 + CT_TOKEN_LEN;
+	if (*at == ':')
+		for (at++; *at >= '0' && *at <= '9'; at++)
+			filters = filters * 10 + (u32)(*at - '0');
+	if (*at)
+		return -EINVAL;
+	*ret_name_len = (size_t)(colon - address);
+	*ret_token = colon + 1;
+	*ret_filters = filters;
+	return 0;
+}
+
 static int parse_address(const char *address, struct sockaddr_un *sun, socklen_t *len,
 			 struct ct_hello *hello)
 {
-	const char *colon = strrchr(address, ':');
+	const char *token;
 	size_t name_len;
+	u32 filters;
 
-	if (!colon || strlen(colon + 1) != CT_TOKEN_LEN)
+	if (split_address(address, &name_len, &token, &filters))
 		return -EINVAL;
-	name_len = (size_t)(colon - address);
 	if (!name_len || name_len > sizeof(sun->sun_path) - 1)
 		return -EINVAL;
+	if (filters != ct_filters_count())
+		return -EPERM;
 	memset(sun, 0, sizeof(*sun));
 	sun->sun_family = AF_UNIX;
 	memcpy(sun->sun_path + 1, address, name_len);
 	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name_len);
-	memcpy(hello->token, colon + 1, CT_TOKEN_LEN);
+	memcpy(hello->token, token, CT_TOKEN_LEN);
 	return 0;
 }
 

@@ -30,6 +30,7 @@
 
 #include "base/futex.h"
 #include "channel/ask.h"
+#include "channel/filters.h"
 #include "channel/hello.h"
 #include "channel/ring.h"
 #include "channel/slot.h"
@@ -309,7 +310,7 @@ static pid_t start_command(char **argv, bool preload)
 
 	if (pid)
 		return pid;
-	snprintf(env, sizeof(env), "%s:%s", rec.address, rec.token);
+	snprintf(env, sizeof(env), "%s:%s:%u", rec.address, rec.token, ct_filters_count());
 	setenv(CT_ENV_RECORDER, env, 1);
 	if (preload)
 		setenv("LD_PRELOAD", getenv("COWTRACE_PRELOAD"), 1);

@@ -107,6 +107,37 @@ static void run_seccomp(void)
 	}
 }
 
+/* What a sandbox does to a program that it starts: no sockets, on pain of death. */
+static const struct sock_filter no_sockets[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+static void run_sandbox(void)
+{
+	struct sock_fprog prog = { sizeof(no_sockets) / sizeof(no_sockets[0]),
+				   (struct sock_filter *)no_sockets };
+	int how;
+
+	for (how = 0; how < 3; how++) {
+		pid_t pid = fork();
+
+		check(pid >= 0);
+		if (!pid) {
+			check(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+			if (how == 1)
+				check(!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog));
+			else if (how == 2)
+				check(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog));
+			execl("/bin/sh", "sh", "-c", "(exit 3); exit 4", NULL);
+			_exit(5);
+		}
+		check(wait_for(pid) == 4 << 8);
+	}
+}
+
 /* Like a checkpointer: whatever is mapped shared and writable goes. */
 static void take_away(const char *how)
 {
@@ -358,17 +389,12 @@ static void run_altstack(void)
 int main(int argc, char **argv)
 {
 	static const struct host_case cases[] = {
-		{ "closefds", run_closefds },
-		{ "tinystack", run_tinystack },
-		{ "seccomp", run_seccomp },
-		{ "unmap", run_unmap },
-		{ "dlopen", run_dlopen },
-		{ "exits", run_exits },
-		{ "longjmp", run_longjmp },
-		{ "nocfi", run_nocfi },
-		{ "deep", run_deep },
-		{ "altstack", run_altstack },
-		{ NULL, NULL },
+		{ "closefds", run_closefds }, { "tinystack", run_tinystack },
+		{ "seccomp", run_seccomp },   { "sandbox", run_sandbox },
+		{ "unmap", run_unmap },	      { "dlopen", run_dlopen },
+		{ "exits", run_exits },	      { "longjmp", run_longjmp },
+		{ "nocfi", run_nocfi },	      { "deep", run_deep },
+		{ "altstack", run_altstack }, { NULL, NULL },
 	};
 
 	return host_main(cases, argc, argv);

@@ -178,6 +178,14 @@ def expect_seccomp(log):
     return bad
 
 
+def expect_sandbox(log):
+    bad = adds_up(log)
+    # The program, and the shell that has no filter: two images; the others keep still.
+    if log.nr("hello") != 2 or log.nr("birth") != 4:
+        bad.append(f"{log.nr('hello')} images, {log.nr('birth')} births")
+    return bad
+
+
 def expect_unmap(log):
     bad = adds_up(log)
     if [f["arg"] for f in log.all("event loss")] != ["3"] * 4:
@@ -194,6 +202,7 @@ CASES = {
               "pidns": expect_pidns, "daemon": expect_daemon, "nproc": expect_nproc},
     "exec": {"chain": expect_chain, "fail": expect_exec_fail, "vforkexec": adds_up},
     "misc": {"closefds": births(20), "tinystack": births(50), "seccomp": expect_seccomp,
+             "sandbox": expect_sandbox,
              "unmap": expect_unmap, "dlopen": births(60), "exits": births(30, holes=6),
              "longjmp": births(20, holes=300), "nocfi": adds_up, "deep": births(1), "altstack": adds_up},
 }

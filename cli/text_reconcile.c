@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Does it add up?  Copies with and without a call site, and the kernel's own
- * Private_Dirty beside the census, worst difference first.  Then the notes that
- * the recorder left.
+ * Private_Dirty beside the census, worst difference first.
  */
 #include <string.h>
 
@@ -84,6 +83,53 @@ static void attribution(const struct ct_text_report *t)
 	ct_print_wrapped(&t->term, 2, text);
 }
 
+/* Sum of a side's copies over its regions; *at is where the fork's rows begin. */
+static u64 sum_of_regions(const struct cowtrace_report *r, const struct cowtrace_reconcile *c,
+			  size_t *at)
+{
+	const struct cowtrace_fork_region *g;
+	u64 sum = 0;
+
+	/* Both tables ascend by fork. */
+	while ((g = cowtrace_report_fork_region(r, *at)) && g->fork < c->fork)
+		(*at)++;
+	for (size_t i = *at; (g = cowtrace_report_fork_region(r, i)) && g->fork == c->fork; i++)
+		if (g->copied != COWTRACE_UNKNOWN && !strcmp(g->side, c->side))
+			sum += g->copied;
+	return sum;
+}
+
+/* The totals and the regions come from one comparison, by two ways of counting. */
+static void regions_add_up(const struct ct_text_report *t)
+{
+	size_t sides = 0, good = 0, at = 0;
+	u32 wrong = 0;
+	char text[200];
+
+	for (size_t i = 0; i < cowtrace_report_nr_reconcile(t->r); i++) {
+		const struct cowtrace_reconcile *c = cowtrace_report_reconcile(t->r, i);
+
+		if (!c->fork || c->copied == COWTRACE_UNKNOWN)
+			continue;
+		sides++;
+		if (sum_of_regions(t->r, c, &at) == c->copied)
+			good++;
+		else if (!wrong)
+			wrong = c->fork;
+	}
+	if (!sides)
+		return;
+	snprintf(text, sizeof(text),
+		 "the copies of all regions sum up to the total in %s of %s sides",
+		 ct_format_count(good).s, ct_format_count(sides).s);
+	if (wrong)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ": NOT in fork %u",
+			 wrong);
+	ct_style_on(&t->term, wrong ? CT_BAD : CT_PLAIN);
+	ct_print_wrapped(&t->term, 2, text);
+	ct_style_off(&t->term, wrong ? CT_BAD : CT_PLAIN);
+}
+
 static void witness_row(struct ct_table *tab, const struct cowtrace_reconcile *c)
 {
 	ct_table_cell(tab, "%d", c->pid);
@@ -137,59 +183,6 @@ void ct_text_reconcile(const struct ct_text_report *t)
 		return;
 	ct_text_heading(t, "DOES IT ADD UP");
 	attribution(t);
+	regions_add_up(t);
 	witnesses(t);
-}
-
-#define MAX_KINDS 100
-
-/* Notes of one code and severity: the same for many processes is one line. */
-struct kind {
-	const struct cowtrace_note *first;
-	size_t nr;
-};
-
-static struct kind *find_kind(struct kind *kinds, size_t *nr, const struct cowtrace_note *n)
-{
-	for (size_t i = 0; i < *nr; i++)
-		if (!strcmp(kinds[i].first->code, n->code) &&
-		    !strcmp(kinds[i].first->severity, n->severity))
-			return &kinds[i];
-	if (*nr == MAX_KINDS)
-		return NULL;
-	kinds[*nr] = (struct kind){ .first = n };
-	return &kinds[(*nr)++];
-}
-
-static void print_kind(const struct ct_text_report *t, const struct kind *k)
-{
-	enum ct_style style = strcmp(k->first->severity, "info") ? CT_WARN : CT_PLAIN;
-	char text[1024];
-	int at = snprintf(text, sizeof(text), "%.20s: ", k->first->severity);
-
-	if (k->first->pid)
-		at += snprintf(text + at, sizeof(text) - (size_t)at, "pid %d: ", k->first->pid);
-	at += snprintf(text + at, sizeof(text) - (size_t)at, "%.800s", k->first->text);
-	if (k->nr > 1)
-		snprintf(text + at, sizeof(text) - (size_t)at, " (and %s more of this kind)",
-			 ct_format_count(k->nr - 1).s);
-	ct_style_on(&t->term, style);
-	ct_print_wrapped(&t->term, 2, text);
-	ct_style_off(&t->term, style);
-}
-
-void ct_text_notes(const struct ct_text_report *t)
-{
-	struct kind kinds[MAX_KINDS];
-	size_t nr = 0;
-
-	for (size_t i = 0; i < cowtrace_report_nr_notes(t->r); i++) {
-		struct kind *k = find_kind(kinds, &nr, cowtrace_report_note(t->r, i));
-
-		if (k)
-			k->nr++;
-	}
-	if (nr)
-		ct_text_heading(t, "NOTES");
-	for (size_t i = 0; i < nr; i++)
-		print_kind(t, &kinds[i]);
 }

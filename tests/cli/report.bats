@@ -206,6 +206,15 @@ json()
 	[[ $(tr -d , <<<"$output") == *" $shared pages"* ]]
 }
 
+@test "totals that do not add up are told" {
+	generate 5 200
+	cowtrace report "$trace"
+	[[ $output == *"sum up to the total in 10 of 10 sides"* ]]
+	sqlite3 "$trace" "UPDATE sides SET copied=copied+1 WHERE fork=3 AND side='child'"
+	cowtrace report "$trace"
+	[[ $output == *"in 9 of 10 sides: NOT in fork 3"* ]]
+}
+
 @test "without page frames nothing is told as exact" {
 	generate 3 100
 	sqlite3 "$trace" "UPDATE meta SET value='0' WHERE key='page_frames';

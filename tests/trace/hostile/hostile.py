@@ -4,7 +4,7 @@
 Hostile programs under the preload, with a recorder that only listens: each must
 behave as it does alone, and what the recorder heard must add up.
 
-usage: hostile.py results|forks|exec|misc|pages|beside|faults
+usage: hostile.py results|forks|exec|misc|api|pages|beside|faults
 The build tells the programs by environment: PRELOAD, FAKEREC, OTHER, HOST_*.
 """
 
@@ -221,6 +221,26 @@ def run_group(tap, group, preload=None, without=()):
         tap.ok(not bad, f"{group} {case}: what was heard adds up ({seconds:.1f} s)", bad)
 
 
+def run_api(tap):
+    """<cowtrace/trace.h> with and without a recording: same program, same library."""
+    host = program("HOST_API")
+    status, out, err = run([host, "alone"])
+    tap.ok(status == 0 and out == "ok\n", "alone", [err])
+    status, out, err, log, _ = traced([host, "recorded"])
+    tap.ok(status == 0 and out == "ok\n", "recorded", [err])
+    bad = adds_up(log)
+    tap.ok(not bad, "what was heard adds up", bad)
+    tags = [(f["len"], f["name"]) for f in log.all("event tag")]
+    # The log's fields end at a blank.
+    tap.ok(tags == [("0x3000", "a"), ("0x1", "n" * 63)], "two tags, one cut short", [tags])
+    tap.ok(all(int(f["pcs"]) > 1 for f in log.all("event tag")), "tags have call sites")
+    tap.ok([f["len"] for f in log.all("event untag")] == ["0x1000"], "one tag taken away")
+    births = [(f["phase"], f["now"]) for f in log.all("birth")]
+    tap.ok(births == [("serve", "serve")], "the fork is in its parent's phase", [births])
+    ends = [(f["pid"], f["now"]) for f in log.all("exit")]
+    tap.ok([now for _, now in ends] == ["child", "serve"], "phases at the end", [ends])
+
+
 def run_pages(tap):
     """What the preload itself costs in private pages: per process, and per fork."""
     host = program("HOST_PAGES")
@@ -312,6 +332,8 @@ def main():
         sys.exit(__doc__)
     if what == "beside":
         run_beside(tap)
+    elif what == "api":
+        run_api(tap)
     elif what == "pages":
         run_pages(tap)
     elif what == "faults":

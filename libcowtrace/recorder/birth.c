@@ -391,6 +391,7 @@ static void enter(struct birth *b)
 	share_create(f, CT_SIDE_CHILD, b->child);
 	b->child->birth_fork = f->id;
 	b->parent->close_due_ns = 0;
+	b->parent->forked_ns = ct_now_ns();
 	tell_shared_regions(b, f);
 	tell_runs(c, f);
 	ct_written_remember(c, b->parent, b->child, b->img, &b->written);

@@ -51,10 +51,12 @@ void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret)
 		*ret = c->activity;
 }
 
-static bool calm_between(const struct ct_activity *a, const struct ct_activity *b)
+/* Pages that anything but copy-on-write has moved between two samples, at most. */
+static u64 moved_between(const struct ct_activity *a, const struct ct_activity *b)
 {
-	return a->migrated == b->migrated && a->swapped_in == b->swapped_in &&
-	       a->swapped_out == b->swapped_out && a->collapsed == b->collapsed;
+	return (b->migrated - a->migrated) + (b->swapped_in - a->swapped_in) +
+	       (b->swapped_out - a->swapped_out) +
+	       (b->collapsed - a->collapsed) * CT_HUGE_PAGES;
 }
 
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr)
@@ -104,38 +106,55 @@ struct judge {
 	struct ct_rec_ctx *c;
 	struct ct_share *s;
 	bool ksm; /* ksmd may have changed these pages */
+	bool forked; /* the process has forked again, which clears AnonExclusive */
 	struct ct_proc *partner;
 	const struct ct_image *partner_end; /* of a partner that has gone */
+	/*
+	 * Pages that anything else has moved on the whole machine since the fork, and
+	 * since the partner's last reading: no more of ours can have been among them.
+	 */
+	u64 moved, moved_since_end;
 };
+
+static enum ct_outcome unless_moved(u64 *budget)
+{
+	if (!*budget)
+		return CT_OUT_COPIED;
+	--*budget;
+	return CT_OUT_UNKNOWN;
+}
 
 /*
  * A page that still lies in the relative, at the same address, has not moved:
  * then a changed frame here is a copy, whatever else went on.  A frame that both
  * have now has moved under both.  A frame that its owner never wrote (not
- * AnonExclusive) was moved, or merged, not copied.  All else cannot be told.
+ * AnonExclusive) was moved, or merged, not copied.  Of the rest no more can have
+ * been moved than were moved on the whole machine.
  */
 static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now)
 {
 	struct judge *j = arg;
 	ct_ent theirs = CT_ENT_NONE;
 	u64 flags = 0;
-	bool written;
+	bool live = j->partner && j->partner->pagemap_fd >= 0, written;
 
-	if (j->partner && j->partner->pagemap_fd >= 0)
+	if (live)
 		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
 	else if (j->partner_end)
 		theirs = ct_image_get(j->partner_end, page);
-	if (theirs == orig && !j->ksm)
+	if (theirs == orig && live && !j->ksm)
 		return CT_OUT_COPIED;
 	if (!j->c->caps.anon_exclusive ||
 	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) != 1)
 		return CT_OUT_UNKNOWN;
 	/* Of a large folio the flag is the head's: it says nothing of this page. */
-	written = (flags & CT_KPF_ANON_EXCLUSIVE) || (flags & CT_KPF_THP);
+	written = (flags & CT_KPF_ANON_EXCLUSIVE) || (flags & CT_KPF_THP) || j->forked;
 	if (j->ksm)
 		/* Merged pages are never exclusive, whatever KPF_KSM says on this kernel. */
 		return theirs == orig && written ? CT_OUT_COPIED : CT_OUT_UNKNOWN;
-	return theirs == now || !written ? CT_OUT_KEPT : CT_OUT_UNKNOWN;
+	if (theirs == now || !written)
+		return CT_OUT_KEPT;
+	return unless_moved(theirs == orig ? &j->moved_since_end : &j->moved);
 }
 
 static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_fork *f,
@@ -281,12 +300,13 @@ static void mark_closed(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side si
 }
 
 static int compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-		   const struct ct_activity *activity, struct ct_tally *ret)
+		   enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret)
 {
 	struct ct_fork *f = s->fork;
 	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
 	struct ct_proc *p = f->proc[s->side];
-	struct judge j = { .c = c, .s = s, .ksm = p && p->ksm_eyes, .partner = f->proc[other] };
+	struct judge j = { .c = c, .s = s, .ksm = p && p->ksm_eyes,
+			   .forked = why == CT_SIDE_END_NEXT_FORK, .partner = f->proc[other] };
 	struct ct_compare cmp = {
 		.orig = f->orig,
 		.extents = &s->extents,
@@ -299,13 +319,12 @@ static int compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *no
 		return -ENOMEM;
 	cmp.tallies = c->tallies;
 	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
-	/*
-	 * A relative that has gone is a witness only for the time before: what moved
-	 * since then could be anything.
-	 */
-	if (f->end[other] && calm_between(&f->end_activity[other], activity))
+	j.moved = moved_between(&f->activity, activity);
+	if (f->end[other]) {
 		j.partner_end = f->end[other];
-	if (j.ksm || !calm_between(&f->activity, activity)) {
+		j.moved_since_end = moved_between(&f->end_activity[other], activity);
+	}
+	if (j.ksm || j.moved) {
 		cmp.judge = judge_change;
 		cmp.judge_arg = &j;
 	}
@@ -440,7 +459,7 @@ static int look_at(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *no
 		   enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret)
 {
 	if (c->caps.pfns)
-		return compare(c, s, now, activity, ret);
+		return compare(c, s, now, why, activity, ret);
 	switch (why) {
 	case CT_SIDE_END_NEXT_FORK:
 		bounds(c, s, NULL, ret);
@@ -503,12 +522,15 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 		    struct ct_image *now, enum ct_side_end why, enum ct_close how)
 {
-	struct ct_image *whole = NULL;
+	struct ct_image *whole = NULL, *later = NULL;
 
 	if (now && s->frozen && !ct_carry_compose(s, now, &whole))
 		now = whole;
+	if (now && !ct_parting_compose(p, s->fork->orig, now, &later))
+		now = later;
 	close_share(c, p, s, now, why, how);
 	ct_image_unref(whole);
+	ct_image_unref(later);
 }
 
 void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
@@ -525,6 +547,7 @@ void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
 		*at = s->next;
 		ct_share_free(s);
 	}
+	ct_parting_forget(p);
 }
 
 void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now)

@@ -14,6 +14,7 @@
 
 #include "base/futex.h"
 #include "channel/slot.h"
+#include "recorder/leave.h"
 #include "recorder/state.h"
 
 #ifndef MADV_COLD
@@ -71,6 +72,8 @@ static void apply_drop(struct ct_proc *p, const struct ct_drop *d)
 {
 	struct ct_share *s;
 
+	if (ct_parting_drop(p, d))
+		return;
 	for (s = p->shares; s; s = s->next) {
 		if (d->end_ns < s->fork->clone_ns)
 			continue; /* it was gone before the fork: the image has it not */
@@ -417,7 +420,10 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 		on_fork(c, p, ev);
 		break;
 	case CT_EV_EXEC_FAIL:
-		p->exec_read = false;
+		ct_leave_stays(c, p);
+		break;
+	case CT_EV_SPAWN:
+		c->spawns++;
 		break;
 	case CT_EV_MODULES:
 		p->modmap_ns = 0;

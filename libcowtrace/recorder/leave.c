@@ -74,10 +74,12 @@ static void learn_name(struct ct_rec_ctx *c, struct ct_proc *p)
 void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	struct ct_image *img = last_reading(c, p);
+	struct ct_proc *alone = ct_parting_begin(c, p);
 	bool late;
 
 	learn_name(c, p);
 	late = !ct_ask_done(c->seg, p->slot);
+	ct_parting_end(alone);
 	p->exit_read = true;
 	/* What this process told before it asked is in the ring by now. */
 	ct_events_drain(c, ct_now_ns());
@@ -89,13 +91,26 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	const struct ct_slot *s = &c->seg->slots[p->slot];
+	struct ct_proc *alone;
 
 	memcpy(p->exec_path, s->exec_path, sizeof(p->exec_path) - 1);
 	ct_image_unref(p->exec_image);
 	p->exec_image = last_reading(c, p);
+	alone = ct_parting_begin(c, p);
 	p->exec_read = true;
 	p->exec_ns = ct_now_ns();
 	ct_ask_done(c->seg, p->slot);
+	ct_parting_end(alone);
+}
+
+void ct_leave_stays(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_proc *q;
+
+	p->exec_read = false;
+	for (q = c->procs; q; q = q->next)
+		if (q != p && q->family == p->family)
+			ct_parting_forget(q);
 }
 
 /* The exec has happened: the old image ends. */

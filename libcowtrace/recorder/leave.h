@@ -9,6 +9,9 @@
 void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p);
 void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p);
 
+/* The exec that p asked to be read for has failed: it goes on as before. */
+void ct_leave_stays(struct ct_rec_ctx *c, struct ct_proc *p);
+
 /* A new image of the same pid has said HELLO: p is over.  p is freed. */
 void ct_leave_replaced(struct ct_rec_ctx *c, struct ct_proc *p);
 

@@ -21,6 +21,9 @@
 /* A module that is loaded later is looked for no more often than this. */
 #define MODMAP_AGE_NS (200 * CT_NSEC_PER_MSEC)
 
+/* A process that forked this recently is likely to fork again at once. */
+#define BUSY_NS (20 * CT_NSEC_PER_MSEC)
+
 void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const char *code,
 		 const char *fmt, ...)
 {
@@ -145,6 +148,7 @@ void ct_proc_announce(struct ct_rec_ctx *c, const struct ct_proc *p, s32 parent_
 void ct_proc_leave_family(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	struct ct_family *f = p->family;
+	u64 now = ct_now_ns();
 	struct ct_proc *q;
 
 	if (!f)
@@ -152,13 +156,16 @@ void ct_proc_leave_family(struct ct_rec_ctx *c, struct ct_proc *p)
 	p->family = NULL;
 	f->alive--;
 	/*
-	 * The last one: what it writes from now on is never copied.  Its shares are
-	 * closed in a moment, not now: a server that forks again at once gets the
-	 * same reading for nothing, from the next child's birth.
+	 * The last one: what it writes from now on is never copied.  Where it forks
+	 * often its shares are closed in a moment, not now: the next child's birth
+	 * brings the same reading for nothing.
 	 */
-	for (q = c->procs; f->alive == 1 && q; q = q->next)
+	for (q = c->procs; f->alive == 1 && q; q = q->next) {
+		bool busy = now - q->forked_ns < BUSY_NS;
+
 		if (q->family == f && q->shares)
-			q->close_due_ns = ct_now_ns() + 10 * CT_NSEC_PER_MSEC;
+			q->close_due_ns = now + (busy ? 10 * CT_NSEC_PER_MSEC : 0);
+	}
 	if (--f->refs == 0)
 		free(f);
 }
@@ -191,6 +198,8 @@ static void proc_free(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_regionset_unref(p->regions);
 	ct_image_unref(p->last);
 	ct_image_unref(p->exec_image);
+	ct_parting_forget(p);
+	free(p->late);
 	free(p->region_ids);
 	free(p->drops);
 	free(p->hot);

@@ -27,6 +27,8 @@
 #define BIRTH_FIRST_NS (100 * CT_NSEC_PER_MSEC)
 /* A program may start another as its last act: that one has yet to say HELLO. */
 #define LINGER_NS (150 * CT_NSEC_PER_MSEC)
+/* Where no vfork or spawn was seen, only a raw one can still be on its way. */
+#define SHORT_LINGER_NS (20 * CT_NSEC_PER_MSEC)
 
 struct serve {
 	struct ct_rec_ctx *c;
@@ -266,6 +268,11 @@ static bool one_reading(struct ct_rec_ctx *c, u64 now)
 	return false;
 }
 
+static u64 linger_ns(const struct serve *s)
+{
+	return s->c->spawns ? LINGER_NS : SHORT_LINGER_NS;
+}
+
 static u64 next_wake(const struct serve *s, u64 now)
 {
 	u64 at = now + HEARTBEAT_NS;
@@ -279,6 +286,8 @@ static u64 next_wake(const struct serve *s, u64 now)
 	}
 	if (s->nr_deferred)
 		at = ct_min(at, now + CT_NSEC_PER_MSEC);
+	if (s->empty_since_ns)
+		at = ct_min(at, s->empty_since_ns + linger_ns(s));
 	return at > now ? at - now : 0;
 }
 
@@ -292,7 +301,7 @@ static bool finished(struct serve *s, u64 now)
 	}
 	if (!s->empty_since_ns)
 		s->empty_since_ns = now;
-	return now - s->empty_since_ns >= LINGER_NS;
+	return now - s->empty_since_ns >= linger_ns(s);
 }
 
 /* The recording ends while programs run on: what they hold is read once more. */
@@ -318,12 +327,14 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 	struct serve s = { .c = c, .seg_fd = seg_fd };
 	u64 now = ct_now_ns();
 
-	while (!finished(&s, now)) {
+	for (;;) {
 		beat(c, now);
 		read_inbox(&s);
 		ct_events_drain(c, now);
 		serve_asks(&s);
 		now = ct_now_ns();
+		if (finished(&s, now))
+			break;
 		if (now >= s.next_sweep_ns) {
 			s.next_sweep_ns = now + HEARTBEAT_NS;
 			ct_birth_expire(c, now);

@@ -140,7 +140,14 @@ struct ct_proc {
 	struct ct_patch *hot; /* newer than last: pages looked at singly, ascending */
 	u32 nr_hot;
 
+	/* How it was when its last relative took its leave, and what it dropped since. */
+	struct ct_image *parting;
+	u64 parted_ns; /* CLOCK_MONOTONIC; 0: it has relatives */
+	struct ct_page_run *late;
+	u32 nr_late;
+
 	u64 next_read_ns; /* for the timeline; 0: nothing shared */
+	u64 forked_ns; /* when its newest child was read */
 	u64 close_due_ns; /* its relatives have gone; 0: no */
 	bool exit_read; /* the reading before its end was taken */
 	bool exec_read; /* the same before an exec, which may fail yet */
@@ -193,6 +200,7 @@ struct ct_rec_ctx {
 	u32 nr_alive;
 	struct ct_proc *by_slot[CT_SEG_SLOTS];
 	u32 next_process, next_fork, next_region;
+	u32 spawns; /* vforks and posix_spawns seen whose children may yet say HELLO */
 	struct ct_expected *expected;
 	u32 nr_expected, cap_expected;
 	struct ct_recent recent[CT_RECENT];
@@ -290,6 +298,21 @@ void ct_fork_unref(struct ct_fork *f);
 void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret);
 void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret);
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr);
+
+/* parting.c: the last relative's leave-taking */
+/*
+ * leaver stands still and is about to go: reads the one that it leaves alone,
+ * NULL when there is no such.
+ */
+struct ct_proc *ct_parting_begin(struct ct_rec_ctx *c, struct ct_proc *leaver);
+/* The leaver goes on its way now; q may be NULL. */
+void ct_parting_end(struct ct_proc *q);
+void ct_parting_forget(struct ct_proc *q);
+/* True when the drop came after the parting, and was noted as such. */
+bool ct_parting_drop(struct ct_proc *q, const struct ct_drop *d);
+/* now, with what q dropped after the parting as it was then.  0 with an image, or not 0. */
+int ct_parting_compose(struct ct_proc *q, const struct ct_image *orig, struct ct_image *now,
+		       struct ct_image **ret_whole);
 
 /* carry.c: pages that stay with an older fork */
 bool ct_carry_on(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,

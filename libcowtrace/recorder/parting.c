@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The last relative's leave-taking.
+ *
+ * When a process goes and leaves one alone of its family, that one's writes copy
+ * nothing any more, and what it drops from then on is no drop of the fork's.  The
+ * survivor is read once inside the hold of the one that goes: a survivor that
+ * waits for it and then frees everything at once (a parent after waitpid) has
+ * been seen before it does.  It is read again when the other has gone, because
+ * until then its writes still copied.
+ *
+ * Invariant: a process has a parting only while its family has no other member
+ * that may still write; a failed exec takes it back.
+ */
+#include <string.h>
+
+#include "base/futex.h"
+#include "recorder/state.h"
+
+/* More ranges than this that a lonely process dropped are not remembered. */
+#define LATE_MAX 4096
+
+struct ct_proc *ct_parting_begin(struct ct_rec_ctx *c, struct ct_proc *leaver)
+{
+	struct ct_image *img;
+	struct ct_proc *q;
+
+	/* Without PFNs ct_close_evaluate() has looked at everybody already. */
+	if (!c->caps.pfns || !leaver->family || leaver->family->alive != 2)
+		return NULL;
+	for (q = c->procs; q; q = q->next)
+		if (q != leaver && q->family == leaver->family)
+			break;
+	if (!q || q->gone_ns || !q->shares || ct_birth_under_way(c, q) ||
+	    ct_proc_read(c, q, &img))
+		return NULL;
+	ct_parting_forget(q);
+	q->parting = img;
+	return q;
+}
+
+void ct_parting_end(struct ct_proc *q)
+{
+	if (q)
+		q->parted_ns = ct_now_ns();
+}
+
+void ct_parting_forget(struct ct_proc *q)
+{
+	ct_image_unref(q->parting);
+	q->parting = NULL;
+	q->parted_ns = 0;
+	q->nr_late = 0;
+}
+
+bool ct_parting_drop(struct ct_proc *q, const struct ct_drop *d)
+{
+	if (!q->parted_ns || d->begin_ns < q->parted_ns || q->nr_late == LATE_MAX)
+		return false;
+	if (!q->late)
+		q->late = malloc(LATE_MAX * sizeof(*q->late));
+	if (!q->late)
+		return false;
+	q->late[q->nr_late++] = (struct ct_page_run){ d->page, d->pages };
+	return true;
+}
+
+static int by_page(const void *a, const void *b)
+{
+	const struct ct_page_run *x = a, *y = b;
+
+	return x->page < y->page ? -1 : x->page > y->page;
+}
+
+/* Sorts the late ranges and joins what overlaps. */
+static void tidy_late(struct ct_proc *q)
+{
+	u32 i, out = 0;
+
+	qsort(q->late, q->nr_late, sizeof(*q->late), by_page);
+	for (i = 1; i < q->nr_late; i++) {
+		struct ct_page_run *last = &q->late[out], *r = &q->late[i];
+
+		if (r->page <= last->page + last->pages)
+			last->pages = ct_max(last->pages, r->page + r->pages - last->page);
+		else
+			q->late[++out] = *r;
+	}
+	q->nr_late = out + 1;
+}
+
+/* The pages of orig in the late ranges, as they were at the parting. */
+static size_t late_pages(const struct ct_proc *q, const struct ct_image *orig,
+			 struct ct_patch *patch)
+{
+	ct_ent e[CT_HUGE_PAGES];
+	size_t nr = 0;
+	u32 i, k, c;
+
+	for (i = 0; i < q->nr_late; i++) {
+		u64 page = q->late[i].page, end = page + q->late[i].pages;
+
+		for (c = ct_image_seek(orig, page / CT_HUGE_PAGES); c < orig->nr; c++) {
+			u64 first = orig->keys[c] * CT_HUGE_PAGES;
+
+			if (first >= end)
+				break;
+			ct_chunk_expand(orig->chunks[c], e);
+			for (k = 0; k < CT_HUGE_PAGES; k++) {
+				u64 at = first + k;
+
+				if (e[k] == CT_ENT_NONE || at < page || at >= end)
+					continue;
+				if (patch)
+					patch[nr] = (struct ct_patch){
+						at, ct_image_get(q->parting, at)
+					};
+				nr++;
+			}
+		}
+	}
+	return nr;
+}
+
+int ct_parting_compose(struct ct_proc *q, const struct ct_image *orig, struct ct_image *now,
+		       struct ct_image **ret_whole)
+{
+	ct_auto_free struct ct_patch *patch = NULL;
+	size_t nr;
+
+	if (!q->parting || !q->nr_late)
+		return -1;
+	tidy_late(q);
+	nr = late_pages(q, orig, NULL);
+	patch = malloc((nr ? nr : 1) * sizeof(*patch));
+	if (!patch)
+		return -1;
+	late_pages(q, orig, patch);
+	return ct_image_patch(ct_image_ref(now), patch, nr, ret_whole);
+}

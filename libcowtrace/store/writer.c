@@ -236,11 +236,11 @@ int ct_store_finish(struct ct_store *s, const char *why_incomplete, struct ct_er
 
 	finalize_all(s);
 	/*
-	 * Back to one file.  With a reader at work, or no space for the checkpoint,
-	 * this fails, and the trace stays two files that are right together: the last
-	 * one to close it cleans up.
+	 * Back to one file.  A report reads for less than these two seconds; with a
+	 * reader that stays, or no space for the checkpoint, the trace remains two
+	 * files, which are right together.
 	 */
-	sqlite3_busy_timeout(s->db, 500);
+	sqlite3_busy_timeout(s->db, 2000);
 	exec(s->db, "PRAGMA journal_mode=DELETE");
 	if (ret)
 		*err = s->why;

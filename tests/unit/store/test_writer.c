@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <cmocka.h>
 #include <sqlite3.h>
 
@@ -245,6 +246,40 @@ static void test_finish_beside_a_reader(void **state)
 	assert_string_equal(query(f->path, "SELECT value FROM meta WHERE key='complete'"), "1;");
 }
 
+/* A report that is at work when the recording ends costs it nothing but a moment. */
+static void test_finish_waits_for_a_reader(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	int status;
+	pid_t pid;
+	int fds[2];
+	char c;
+
+	put(s, (struct ct_rec){ CT_REC_PROCESS, .process = { .id = 1, .pid = 100 } });
+	assert_int_equal(ct_store_commit(s), 0);
+	assert_int_equal(pipe(fds), 0);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		sqlite3 *db;
+
+		if (sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READONLY, NULL) ||
+		    sqlite3_exec(db, "BEGIN; SELECT * FROM meta", NULL, NULL, NULL) ||
+		    write(fds[1], "x", 1) != 1)
+			_exit(1);
+		usleep(300000);
+		_exit(sqlite3_close(db));
+	}
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	finish(f, s);
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(nr_files(f->dir), 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void write_file(const char *path, const char *text)
 {
 	FILE *fp = fopen(path, "w");
@@ -386,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_visible_after_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_finish_incomplete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_finish_beside_a_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_finish_waits_for_a_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_what_is_not_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaces_a_trace, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),

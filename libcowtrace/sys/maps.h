@@ -43,6 +43,18 @@ int ct_maps_parse(struct ct_maps *m);
 /* Both.  */
 int ct_maps_load(pid_t pid, struct ct_maps *m);
 
+/*
+ * Brings m up to date.  m holds a parsed reading: of this process, or of one that
+ * is likely to look the same (its parent; the last child of the same parent).
+ * Where the VMAs of pid are those of m, m is left alone and *ret_changed is false:
+ * 0.35 us a VMA, against 0.3 to print an anonymous one and 1 to print a path.  A
+ * name given by PR_SET_VMA_ANON_NAME and nothing else is no change.  Otherwise
+ * (or where the kernel has no PROCMAP_QUERY, Linux 6.11) m is loaded anew, and
+ * *ret_changed tells whether its text is another one.  An empty m is fine.
+ * Returns as ct_maps_load(); on an error m is empty.
+ */
+int ct_maps_refresh(pid_t pid, struct ct_maps *m, bool *ret_changed);
+
 /* The VMA that holds addr, or NULL.  Binary search. */
 const struct ct_vma *ct_maps_find(const struct ct_maps *m, u64 addr);
 

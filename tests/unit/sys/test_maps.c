@@ -260,11 +260,94 @@ static void killed_while_read(void **state)
 	ct_maps_fini(&m);
 }
 
+static bool refreshed(pid_t pid, struct ct_maps *m)
+{
+	struct ct_maps whole = { 0 };
+	bool changed = true;
+
+	assert_int_equal(ct_maps_refresh(pid, m, &changed), 0);
+	assert_int_equal(ct_maps_load(pid, &whole), 0);
+	assert_int_equal(m->nr, whole.nr);
+	for (size_t i = 0; i < whole.nr; i++) {
+		assert_int_equal(m->vmas[i].start, whole.vmas[i].start);
+		assert_int_equal(m->vmas[i].end, whole.vmas[i].end);
+		assert_int_equal(m->vmas[i].w, whole.vmas[i].w);
+		assert_string_equal(m->vmas[i].name, whole.vmas[i].name);
+	}
+	ct_maps_fini(&whole);
+	return changed;
+}
+
+/* Whatever changes is seen; what does not is not read again.  Looked at from outside. */
+static void refresh(void **state)
+{
+	size_t len = 8 * CT_PAGE_SIZE;
+	struct ct_maps m = { 0 };
+	int step[2], done[2];
+	char b = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(step) | pipe(done), 0);
+	pid = fork();
+	if (pid == 0) {
+		char *p = NULL;
+
+		while (read(step[0], &b, 1) == 1) {
+			if (b == 0)
+				p = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			if (b == 1)
+				mprotect(p, CT_PAGE_SIZE, PROT_NONE);
+			if (b == 2)
+				mmap(p, len, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
+				     0);
+			if (b == 3)
+				munmap(p, len);
+			if (write(done[1], &b, 1) != 1)
+				break;
+		}
+		_exit(0);
+	}
+	assert_true(refreshed(pid, &m));
+	assert_false(refreshed(pid, &m));
+	for (b = 0; b < 4; b++) {
+		assert_int_equal(write(step[1], &b, 1), 1);
+		assert_int_equal(read(done[0], &(char){ 0 }, 1), 1);
+		assert_true(refreshed(pid, &m));
+		assert_false(refreshed(pid, &m));
+	}
+	close(step[1]);
+	kill(pid, SIGKILL);
+	unit_reap(pid);
+	bool changed = false;
+	assert_int_equal(ct_maps_refresh(pid, &m, &changed), -ESRCH);
+	assert_int_equal(m.nr, 0);
+	ct_maps_fini(&m);
+	close(step[0]);
+	close(done[0]);
+	close(done[1]);
+}
+
+static void refresh_of_a_zombie(void **state)
+{
+	struct ct_maps m = { 0 };
+	pid_t pid = unit_child();
+	bool changed = false;
+
+	assert_int_equal(ct_maps_refresh(pid, &m, &changed), 0);
+	assert_true(changed && m.nr > 5);
+	unit_make_zombie(pid);
+	assert_int_equal(ct_maps_refresh(pid, &m, &changed), 0);
+	assert_true(changed);
+	assert_int_equal(m.nr, 0);
+	unit_reap(pid);
+	ct_maps_fini(&m);
+}
+
 /* 300 VMAs in well under 200 us, or a fork of a Postgres backend is felt. */
 static void fast_enough(void **state)
 {
 	struct ct_maps m = { 0 };
-	u64 best = UINT64_MAX;
+	u64 best = UINT64_MAX, again = UINT64_MAX;
 
 	for (int i = 0; i < 300; i++) {
 		int prot = i % 2 ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -279,7 +362,15 @@ static void fast_enough(void **state)
 		assert_int_equal(ct_maps_load(getpid(), &m), 0);
 		best = ct_min(best, ct_now_ns() - t);
 	}
-	print_message("%zu VMAs, %zu bytes: %lu ns\n", m.nr, m.text_len, best);
+	print_message("%zu VMAs, %zu bytes: %lu ns", m.nr, m.text_len, best);
+	for (int i = 0; i < 200; i++) {
+		u64 t = ct_now_ns();
+		bool changed;
+
+		assert_int_equal(ct_maps_refresh(getpid(), &m, &changed), 0);
+		again = ct_min(again, ct_now_ns() - t);
+	}
+	print_message(", unchanged: %lu ns\n", again);
 	assert_true(m.nr >= 300);
 	assert_true(best < 400000);
 	ct_maps_fini(&m);
@@ -297,6 +388,8 @@ int main(void)
 		cmocka_unit_test(a_failing_read_is_told),
 		cmocka_unit_test(processes_that_go),
 		cmocka_unit_test(killed_while_read),
+		cmocka_unit_test(refresh),
+		cmocka_unit_test(refresh_of_a_zombie),
 		cmocka_unit_test(fast_enough),
 	};
 

@@ -66,6 +66,65 @@ static void run_tinystack(void)
 	}
 }
 
+static void *own_stack;
+static int printed[2], go_on[2];
+
+/* Prints the mapping that this thread's stack lies in, with the guard below it. */
+static void *print_stack(void *arg)
+{
+	unsigned long here = (unsigned long)&arg, start, end, guard = 0, guard_end = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512], perms[8];
+
+	check(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) != 3)
+			continue;
+		if (!strncmp(perms, "---", 3))
+			guard = start, guard_end = end;
+		if (here >= start && here < end)
+			break;
+	}
+	fclose(maps);
+	if (own_stack)
+		start = (unsigned long)own_stack, end = start + 131072;
+	else if (guard_end == start)
+		start = guard;
+	printf("%#lx %#lx\n", start, end - start);
+	check(write(printed[1], "x", 1) == 1);
+	check(read(go_on[0], line, 1) == 0);
+	return NULL;
+}
+
+static void run_stacks(void)
+{
+	static const size_t sizes[] = { 0, 65536, 1 << 20, 300 << 10 };
+	pthread_t thread[5];
+	pthread_attr_t attr;
+	size_t i;
+	char c;
+
+	/* One at a time prints, all of them stay: libc takes no stack twice. */
+	check(!pipe(printed) && !pipe(go_on));
+	for (i = 0; i < 5; i++) {
+		pthread_attr_init(&attr);
+		if (i == 4) {
+			own_stack = mmap(NULL, 131072, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			check(!pthread_attr_setstack(&attr, own_stack, 131072));
+		} else if (sizes[i]) {
+			check(!pthread_attr_setstacksize(&attr, sizes[i]));
+		}
+		if (i == 3)
+			check(!pthread_attr_setguardsize(&attr, 32768));
+		check(!pthread_create(&thread[i], i ? &attr : NULL, print_stack, NULL));
+		check(read(printed[0], &c, 1) == 1);
+	}
+	close(go_on[1]);
+	for (i = 0; i < 5; i++)
+		check(!pthread_join(thread[i], NULL));
+}
+
 /* What a program may do that has computed all it will: no getpid, no futex. */
 static const struct sock_filter narrow[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -389,12 +448,19 @@ static void run_altstack(void)
 int main(int argc, char **argv)
 {
 	static const struct host_case cases[] = {
-		{ "closefds", run_closefds }, { "tinystack", run_tinystack },
-		{ "seccomp", run_seccomp },   { "sandbox", run_sandbox },
-		{ "unmap", run_unmap },	      { "dlopen", run_dlopen },
-		{ "exits", run_exits },	      { "longjmp", run_longjmp },
-		{ "nocfi", run_nocfi },	      { "deep", run_deep },
-		{ "altstack", run_altstack }, { NULL, NULL },
+		{ "closefds", run_closefds },
+		{ "tinystack", run_tinystack },
+		{ "stacks", run_stacks },
+		{ "seccomp", run_seccomp },
+		{ "sandbox", run_sandbox },
+		{ "unmap", run_unmap },
+		{ "dlopen", run_dlopen },
+		{ "exits", run_exits },
+		{ "longjmp", run_longjmp },
+		{ "nocfi", run_nocfi },
+		{ "deep", run_deep },
+		{ "altstack", run_altstack },
+		{ NULL, NULL },
 	};
 
 	return host_main(cases, argc, argv);

@@ -3,6 +3,7 @@
  * Every wrapped call against the raw system call, with good and bad arguments:
  * the same result, the same errno, and errno untouched where it succeeds.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
@@ -67,6 +68,7 @@ static void compare(const char *what, int variant, long got, int got_errno, long
 #define L(x) ((long)(x))
 
 /* The last one is too long for any address space; run_maps() alone asks for it. */
+static char lens_page[2 * PAGE];
 static const size_t lens[] = { 0, 1, PAGE, 2 * PAGE, 3 * PAGE, ~0UL, 1UL << 47 };
 #define NR_LENS (sizeof(lens) / sizeof(lens[0]))
 
@@ -177,6 +179,49 @@ static void *do_nothing(void *arg)
 	return arg;
 }
 
+/* Advice to oneself by a pidfd, to another process, and binding (libnuma's name). */
+static void run_self(void)
+{
+	long (*bind)(void *, unsigned long, int, const unsigned long *, unsigned long, unsigned) =
+		(long (*)(void *, unsigned long, int, const unsigned long *, unsigned long,
+			  unsigned))dlsym(RTLD_DEFAULT, "mbind");
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	struct iovec iov[2];
+	int other, ready[2];
+	pid_t child;
+	char c;
+
+	check(!pipe(ready));
+	child = fork();
+	if (!child) {
+		check(write(ready[1], "x", 1) == 1);
+		pause();
+		_exit(0);
+	}
+	check(read(ready[0], &c, 1) == 1);
+	other = (int)syscall(SYS_pidfd_open, child, 0);
+	check(self >= 0 && other >= 0);
+	same(0, false,
+	     (iov[0] = (struct iovec){ p, PAGE }, iov[1] = (struct iovec){ p + 2 * PAGE, PAGE },
+	      process_madvise(self, iov, 2, MADV_COLD, 0)),
+	     SYS_process_madvise, self,
+	     L((iov[0] = (struct iovec){ p, PAGE }, iov[1] = (struct iovec){ p + 2 * PAGE, PAGE },
+		iov)),
+	     2, MADV_COLD, 0, 0);
+	same(1, false, process_madvise(self, iov, 2, MADV_COLD, 1), SYS_process_madvise, self,
+	     L(iov), 2, MADV_COLD, 1, 0);
+	same(2, false,
+	     (iov[0] = (struct iovec){ lens_page, PAGE },
+	      process_madvise(other, iov, 1, MADV_COLD, 0)),
+	     SYS_process_madvise, other, L(iov), 1, MADV_COLD, 0, 0);
+	if (bind) {
+		same(3, false, bind(p, PAGE, 0, NULL, 0, 0), SYS_mbind, L(p), PAGE, 0, 0, 0, 0);
+		same(4, false, bind(p, PAGE, 99, NULL, 0, 0), SYS_mbind, L(p), PAGE, 99, 0, 0, 0);
+	}
+	kill(child, SIGKILL);
+	wait_for(child);
+}
+
 /* What has no raw twin: successes leave errno alone, failures give libc's. */
 static void run_libc(void)
 {
@@ -211,7 +256,7 @@ int main(int argc, char **argv)
 {
 	static const struct host_case cases[] = {
 		{ "ranges", run_ranges }, { "maps", run_maps }, { "others", run_others },
-		{ "libc", run_libc },	  { NULL, NULL },
+		{ "self", run_self },	  { "libc", run_libc }, { NULL, NULL },
 	};
 
 	return host_main(cases, argc, argv);

@@ -178,6 +178,14 @@ def expect_seccomp(log):
     return bad
 
 
+def expect_self(log):
+    bad = adds_up(log, log.nr("hello"))  # the child is killed
+    advice = [f["len"] for f in log.all("event advise")]
+    if advice != ["0x1000", "0x1000"] or log.nr("event bind") != 1:
+        bad.append(f"advice to oneself: {advice}; {log.nr('event bind')} bound")
+    return bad
+
+
 def expect_sandbox(log):
     bad = adds_up(log)
     # The program, and the shell that has no filter: two images; the others keep still.
@@ -196,7 +204,8 @@ def expect_unmap(log):
 
 
 CASES = {
-    "results": {"ranges": adds_up, "maps": adds_up, "others": adds_up, "libc": adds_up},
+    "results": {"ranges": adds_up, "maps": adds_up, "others": adds_up, "libc": adds_up,
+                "self": expect_self},
     "forks": {"storm": births(150), "threads": births(100), "sigfork": all_born_exit,
               "burst": births(200), "vfork": expect_vfork, "clone": births(30),
               "pidns": expect_pidns, "daemon": expect_daemon, "nproc": expect_nproc},
@@ -264,6 +273,15 @@ def run_pages(tap):
     tap.ok(with_us["private"] <= alone["private"] + 4, "private pages of a process: 4 more at most")
     tap.ok(with_us["parent"] <= alone["parent"], "pages copied by the parent for a fork: no more")
     tap.ok(with_us["child"] <= alone["child"], "pages copied by the child until it can act: no more")
+
+
+def run_stacks(tap):
+    """Each new thread's stack is told, guard included, as the kernel has it."""
+    status, out, err, log, _ = traced([program("HOST_MISC"), "stacks"])
+    told = [f"{f['addr']} {f['len']}" for f in log.all("event thread")]
+    tap.ok(status == 0, "stacks of threads", [err])
+    tap.ok(told == out.split("\n")[:-1] and len(told) == 5, "told as they are mapped",
+           [f"told {told}", f"mapped {out.split()}"])
 
 
 def run_beside(tap):
@@ -340,6 +358,8 @@ def main():
         run_faults(tap)
     else:
         run_group(tap, what)
+    if what == "misc":
+        run_stacks(tap)
     tap.done()
 
 

@@ -59,8 +59,17 @@ static int make_segment(struct session *s, struct ct_err *err)
 {
 	const u64 size = (sizeof(struct ct_segment) + CT_PAGE_SIZE - 1) & ~(CT_PAGE_SIZE - 1);
 	int fd = memfd_create(CT_SEG_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	/* A limit on file sizes holds for shared memory too. */
+	sighandler_t old = signal(SIGXFSZ, SIG_IGN);
+	int failed = fd < 0 || ftruncate(fd, (off_t)size);
 
-	if (fd < 0 || ftruncate(fd, (off_t)size))
+	signal(SIGXFSZ, old);
+	if (failed && errno == EFBIG)
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED,
+				  "the limit on file sizes (ulimit -f) is below the %llu MiB of shared "
+				  "memory that a recording needs: raise it",
+				  (unsigned long long)(size >> 20) + 1);
+	if (failed)
 		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "shared memory: %s", strerror(errno));
 	/* Nobody may cut it off under anybody's feet. */
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
@@ -113,6 +122,8 @@ static void run_recorder(struct session *s, int control_fd)
 	prctl(PR_SET_NAME, "cowtrace-rec");
 	close(s->control_fd);
 	close(s->signal_fd);
+	/* A limit on file sizes is an error of the trace, not the recorder's death. */
+	signal(SIGXFSZ, SIG_IGN);
 	s->rec.control_fd = control_fd;
 	_exit(ct_recorder_run(&s->rec));
 }

@@ -16,48 +16,7 @@
 #include "sys/pagemap.h"
 #include "sys/vmstat.h"
 
-/* A family larger than this is not looked at as a whole each time one of it leaves. */
-#define EVALUATE_MAX 16
 
-/* Samples of what else moves pages are this old at most where older is as good. */
-#define RECENT_NS (20 * CT_NSEC_PER_MSEC)
-
-void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
-{
-	struct ct_activity *a = &c->activity;
-	u64 merged = 0, scans = 0, now = ct_now_ns();
-	struct ct_vmstat v = { 0 };
-
-	if (c->vmstat_fd >= 0)
-		ct_vmstat_read(c->vmstat_fd, &v);
-	a->migrated = v.v[CT_VMSTAT_PGMIGRATE_SUCCESS];
-	a->swapped_in = v.v[CT_VMSTAT_PSWPIN];
-	a->swapped_out = v.v[CT_VMSTAT_PSWPOUT];
-	a->collapsed = v.v[CT_VMSTAT_THP_COLLAPSE_ALLOC];
-	/* ksmd needs two passes, 20 ms apart, before it merges anything. */
-	if (now - c->ksm_ns > RECENT_NS) {
-		a->ksm = !ct_ksm_read(&merged, &scans) && merged;
-		c->ksm_ns = now;
-	}
-	c->activity_ns = now;
-	*ret = *a;
-}
-
-void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret)
-{
-	if (ct_now_ns() - c->activity_ns > RECENT_NS)
-		ct_activity_read(c, ret);
-	else
-		*ret = c->activity;
-}
-
-/* Pages that anything but copy-on-write has moved between two samples, at most. */
-static u64 moved_between(const struct ct_activity *a, const struct ct_activity *b)
-{
-	return (b->migrated - a->migrated) + (b->swapped_in - a->swapped_in) +
-	       (b->swapped_out - a->swapped_out) +
-	       (b->collapsed - a->collapsed) * CT_HUGE_PAGES;
-}
 
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr)
 {
@@ -99,62 +58,6 @@ void ct_share_free(struct ct_share *s)
 	ct_image_unref(s->frozen);
 	free(s->carried);
 	free(s);
-}
-
-/* Judging a changed page when more than copy-on-write has been at work. */
-struct judge {
-	struct ct_rec_ctx *c;
-	struct ct_share *s;
-	bool ksm; /* ksmd may have changed these pages */
-	bool forked; /* the process has forked again, which clears AnonExclusive */
-	struct ct_proc *partner;
-	const struct ct_image *partner_end; /* of a partner that has gone */
-	/*
-	 * Pages that anything else has moved on the whole machine since the fork, and
-	 * since the partner's last reading: no more of ours can have been among them.
-	 */
-	u64 moved, moved_since_end;
-};
-
-static enum ct_outcome unless_moved(u64 *budget)
-{
-	if (!*budget)
-		return CT_OUT_COPIED;
-	--*budget;
-	return CT_OUT_UNKNOWN;
-}
-
-/*
- * A page that still lies in the relative, at the same address, has not moved:
- * then a changed frame here is a copy, whatever else went on.  A frame that both
- * have now has moved under both.  A frame that its owner never wrote (not
- * AnonExclusive) was moved, or merged, not copied.  Of the rest no more can have
- * been moved than were moved on the whole machine.
- */
-static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now)
-{
-	struct judge *j = arg;
-	ct_ent theirs = CT_ENT_NONE;
-	u64 flags = 0;
-	bool live = j->partner && j->partner->pagemap_fd >= 0, written;
-
-	if (live)
-		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
-	else if (j->partner_end)
-		theirs = ct_image_get(j->partner_end, page);
-	if (theirs == orig && live && !j->ksm)
-		return CT_OUT_COPIED;
-	if (!j->c->caps.anon_exclusive ||
-	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) != 1)
-		return CT_OUT_UNKNOWN;
-	/* Of a large folio the flag is the head's: it says nothing of this page. */
-	written = (flags & CT_KPF_ANON_EXCLUSIVE) || (flags & CT_KPF_THP) || j->forked;
-	if (j->ksm)
-		/* Merged pages are never exclusive, whatever KPF_KSM says on this kernel. */
-		return theirs == orig && written ? CT_OUT_COPIED : CT_OUT_UNKNOWN;
-	if (theirs == now || !written)
-		return CT_OUT_KEPT;
-	return unless_moved(theirs == orig ? &j->moved_since_end : &j->moved);
 }
 
 static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_fork *f,
@@ -254,7 +157,7 @@ static u64 private_of_child(const struct ct_fork *f)
 static void tell_witness(struct ct_rec_ctx *c, struct ct_fork *f)
 {
 	struct ct_rec rec = { .type = CT_REC_WITNESS };
-	bool both = f->pair && f->end[0] && f->end[1];
+	bool both = c->caps.pfns && f->pair && f->end[0] && f->end[1];
 
 	if (!f->have_witness)
 		return;
@@ -263,9 +166,7 @@ static void tell_witness(struct ct_rec_ctx *c, struct ct_fork *f)
 	rec.witness.t_ns = f->witness_ns;
 	rec.witness.private_dirty = f->witness_dirty;
 	rec.witness.census_private = both ? private_of_child(f) : f->witness_alone;
-	rec.witness.why = both ? ""
-			       : "more than two processes shared: pages mapped once, by the "
-				 "child's page map";
+	rec.witness.why = both ? "" : "pages mapped once, by the child's page map";
 	ct_outbox_put(c->out, &rec);
 }
 
@@ -299,180 +200,12 @@ static void mark_closed(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side si
 		tell_fork_end(c, f);
 }
 
-static int compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-		   enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret)
-{
-	struct ct_fork *f = s->fork;
-	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
-	struct ct_proc *p = f->proc[s->side];
-	struct judge j = { .c = c, .s = s, .ksm = p && p->ksm_eyes,
-			   .forked = why == CT_SIDE_END_NEXT_FORK, .partner = f->proc[other] };
-	struct ct_compare cmp = {
-		.orig = f->orig,
-		.extents = &s->extents,
-		.now = now,
-		.regions = f->regions->runs,
-		.nr_regions = f->regions->nr,
-	};
-
-	if (ct_tallies_reserve(c, f->regions->nr + 1))
-		return -ENOMEM;
-	cmp.tallies = c->tallies;
-	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
-	j.moved = moved_between(&f->activity, activity);
-	if (f->end[other]) {
-		j.partner_end = f->end[other];
-		j.moved_since_end = moved_between(&f->end_activity[other], activity);
-	}
-	if (j.ksm || j.moved) {
-		cmp.judge = judge_change;
-		cmp.judge_arg = &j;
-	}
-	return ct_compare_run(&cmp, ret);
-}
-
 static void set_end(struct ct_fork *f, enum ct_side side, struct ct_image *now,
 		    const struct ct_activity *activity)
 {
 	ct_image_unref(f->end[side]);
 	f->end[side] = ct_image_ref(now);
 	f->end_activity[side] = *activity;
-}
-
-/*
- * A copy does not un-happen; and a side that has closed may have copied what it
- * may have copied then, whatever its relatives do to the page now.
- */
-static void remember_bounds(struct ct_fork *f, const struct ct_bounds_result *r, enum ct_side side,
-			    enum ct_side other)
-{
-	if (f->pair && f->closed[other])
-		return; /* nobody is left to share with: nothing is copied any more */
-	f->may[side] = r->may[side];
-	if (!f->closed[other])
-		f->may[other] = r->may[other];
-	f->bound_min = ct_max(f->bound_min, r->copied_min);
-	f->bound_max = f->pair ? r->copied_max : f->may[0] + f->may[1];
-	f->bound_max = ct_max(f->bound_max, f->bound_min);
-	f->have_bounds = true;
-}
-
-/*
- * Without PFNs: both sides together, as far as they can be read.  A side that has
- * closed has said what it had to say: then only this side's own drops are new.
- * now NULL: this side has forked again, which hides what it shared before.
- */
-static int bounds(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-		  struct ct_tally *ret)
-{
-	struct ct_fork *f = s->fork;
-	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
-	struct ct_proc *q = f->closed[other] ? NULL : f->proc[other];
-	struct ct_bounds b = {
-		.orig = f->orig,
-		.pair = f->pair,
-		.regions = f->regions->runs,
-		.nr_regions = f->regions->nr,
-	};
-	struct ct_bounds_result r;
-	struct ct_image *theirs = NULL;
-	struct ct_share *t;
-	int err;
-
-	if (ct_tallies_reserve(c, f->regions->nr + 1))
-		return -ENOMEM;
-	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
-	b.side[s->side] = (struct ct_bounds_side){ &s->extents, now, c->tallies };
-	for (t = q ? q->shares : NULL; t; t = t->next)
-		if (t->fork == f && !ct_proc_read(c, q, &theirs)) {
-			b.side[other] = (struct ct_bounds_side){ &t->extents, theirs, NULL };
-			break;
-		}
-	err = ct_bounds_run(&b, &r);
-	ct_image_unref(theirs);
-	if (err)
-		return err;
-	remember_bounds(f, &r, s->side, other);
-	*ret = r.sum[s->side];
-	return 0;
-}
-
-/* This side's drops and new pages, when nothing more can be learned of copies. */
-static int bounds_of_side(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-			  struct ct_tally *ret)
-{
-	struct ct_fork *f = s->fork;
-	struct ct_fork saved = *f;
-	int err = bounds(c, s, now, ret);
-
-	f->bound_min = saved.bound_min;
-	f->bound_max = saved.bound_max;
-	f->may[0] = saved.may[0];
-	f->may[1] = saved.may[1];
-	return err;
-}
-
-/* Too many to look at in one hold: their copies are not bounded any more. */
-static void lose_sight(struct ct_proc *q)
-{
-	struct ct_share *s;
-
-	for (s = q->shares; s; s = s->next) {
-		s->fork->may[s->side] = s->fork->orig->pages;
-		s->fork->bound_max = s->fork->may[0] + s->fork->may[1];
-		s->fork->have_bounds = true;
-	}
-}
-
-static void evaluate_one(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now)
-{
-	struct ct_tally ignored;
-	struct ct_share *s;
-
-	for (s = p->shares; s; s = s->next)
-		if (!s->fork->closed[s->side])
-			bounds(c, s, now, &ignored);
-}
-
-void ct_close_evaluate(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now)
-{
-	struct ct_image *img;
-	struct ct_proc *q;
-
-	if (c->caps.pfns)
-		return;
-	evaluate_one(c, p, now);
-	for (q = c->procs; q; q = q->next) {
-		if (q == p || q->family != p->family || !q->shares || q->gone_ns)
-			continue;
-		if (p->family->alive > EVALUATE_MAX) {
-			lose_sight(q);
-		} else if (!ct_proc_read(c, q, &img)) {
-			evaluate_one(c, q, img);
-			ct_image_unref(img);
-		}
-	}
-}
-
-/* What this side's pages have become.  0; -ENODATA: cannot be seen any more; -ENOMEM. */
-static int look_at(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-		   enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret)
-{
-	if (c->caps.pfns)
-		return compare(c, s, now, why, activity, ret);
-	switch (why) {
-	case CT_SIDE_END_NEXT_FORK:
-		bounds(c, s, NULL, ret);
-		return -ENODATA;
-	case CT_SIDE_END_RELATIVE_GONE:
-	case CT_SIDE_END_EXIT:
-	case CT_SIDE_END_EXEC:
-	case CT_SIDE_END_TIMEOUT:
-		/* Everything is mapped once by now: what ct_close_evaluate() saw holds. */
-		return s->fork->have_bounds ? bounds_of_side(c, s, now, ret) : -ENODATA;
-	default:
-		return bounds(c, s, now, ret);
-	}
 }
 
 static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
@@ -493,7 +226,8 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 		return;
 	}
 	ct_activity_read(c, &activity);
-	err = look_at(c, s, now, why, &activity, &sum);
+	err = c->caps.pfns ? ct_judge_compare(c, s, now, why, &activity, &sum)
+			   : ct_blind_compare(c, s, now, why, &sum);
 	if (err == -ENODATA) {
 		tell_side(c, f, s->side, NULL, why, t_ns);
 		mark_closed(c, f, s->side, t_ns);

@@ -424,6 +424,8 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 		break;
 	case CT_EV_SPAWN:
 		c->spawns++;
+		p->spawned_ns = ct_now_ns();
+		p->spawn_tid = (s32)ev->tid;
 		break;
 	case CT_EV_MODULES:
 		p->modmap_ns = 0;

@@ -13,7 +13,7 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "recorder/leave.h"
-#include "sys/elf.h"
+#include "recorder/strays.h"
 #include "sys/pidfd.h"
 #include "sys/smaps.h"
 
@@ -122,32 +122,6 @@ void ct_leave_replaced(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_proc_end(c, p, CT_ENDED_EXEC, p->exec_read ? p->exec_ns : ct_now_ns());
 }
 
-/* Why the program that was exec'ed is not traced, told once. */
-static void explain_unattached(struct ct_rec_ctx *c, struct ct_proc *p)
-{
-	struct ct_elf_kind kind;
-	char exe[256];
-
-	if (ct_proc_exe(p->pid, exe, sizeof(exe)) || ct_elf_kind(exe, &kind)) {
-		if (ct_elf_kind(p->exec_path, &kind))
-			return;
-		memcpy(exe, p->exec_path, sizeof(p->exec_path));
-	}
-	if (kind.setuid || kind.setgid || kind.file_caps)
-		ct_rec_note(c, p->id, "warning", "setuid_exec",
-			    "process %d ran %s, which changes its user and strips the preload: it and "
-			    "what it starts are not traced; use `cowtrace record --user NAME`",
-			    p->pid, exe);
-	else if (kind.is_elf && kind.is_static)
-		ct_rec_note(c, p->id, "warning", "static_exec",
-			    "process %d ran %s, which is statically linked: nothing can be preloaded "
-			    "into it, it is not traced",
-			    p->pid, exe);
-	else
-		ct_rec_note(c, p->id, "warning", "not_attached",
-			    "process %d ran %s, which did not attach: it is not traced", p->pid, exe);
-}
-
 /* Is the segment still mapped there?  Then the exec has not happened. */
 static bool still_our_image(struct ct_rec_ctx *c, const struct ct_proc *p)
 {
@@ -173,7 +147,7 @@ void ct_leave_check_execs(struct ct_rec_ctx *c, u64 now)
 			p->exec_ns = now; /* a slow exec, or one that failed: ask again later */
 			continue;
 		}
-		explain_unattached(c, p);
+		ct_strays_explain(c, p->id, p->pid, p->exec_path);
 		ct_leave_replaced(c, p);
 	}
 }
@@ -183,7 +157,7 @@ static void finish_gone(struct ct_rec_ctx *c, struct ct_proc *p)
 	enum ct_ended ended = CT_ENDED_KILLED;
 
 	if (p->exec_read) {
-		explain_unattached(c, p);
+		ct_strays_explain(c, p->id, p->pid, p->exec_path);
 		ct_leave_replaced(c, p);
 		return;
 	}

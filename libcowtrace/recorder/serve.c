@@ -17,6 +17,7 @@
 #include "recorder/io.h"
 #include "recorder/leave.h"
 #include "recorder/serve.h"
+#include "recorder/strays.h"
 #include "sys/pidfd.h"
 
 #define HEARTBEAT_NS (200 * CT_NSEC_PER_MSEC)
@@ -340,6 +341,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 			ct_birth_expire(c, now);
 			ct_leave_sweep(c, now);
 			ct_leave_check_execs(c, now);
+			ct_strays_check(c, now);
 		}
 		if (one_reading(c, now))
 			continue;

@@ -155,6 +155,8 @@ struct ct_proc {
 	u64 exec_ns;
 	u64 gone_ns; /* it has gone; kept for a child that has not spoken yet */
 	char exec_path[128];
+	u64 spawned_ns; /* its newest vfork or posix_spawn, by thread spawn_tid; 0: looked at */
+	s32 spawn_tid;
 	s32 wstatus;
 };
 
@@ -200,6 +202,8 @@ struct ct_rec_ctx {
 	u32 nr_alive;
 	struct ct_proc *by_slot[CT_SEG_SLOTS];
 	u32 next_process, next_fork, next_region;
+	u32 strays[64]; /* names of programs that did not attach, told already */
+	u32 nr_strays;
 	u32 spawns; /* vforks and posix_spawns seen whose children may yet say HELLO */
 	struct ct_expected *expected;
 	u32 nr_expected, cap_expected;
@@ -298,6 +302,21 @@ void ct_fork_unref(struct ct_fork *f);
 void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret);
 void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret);
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr);
+
+/* judge.c: copied, or moved by something else? */
+/* Pages that anything but copy-on-write has moved between two samples, at most. */
+u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b);
+/*
+ * Compares what s shares with now, activity being of now or later; the tallies by
+ * region are in c->tallies.  0 or -ENOMEM.
+ */
+int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
+		     enum ct_side_end why, const struct ct_activity *activity,
+		     struct ct_tally *ret);
+
+/* blind.c: the same without page frame numbers.  Also -ENODATA: cannot be seen any more. */
+int ct_blind_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
+		     enum ct_side_end why, struct ct_tally *ret);
 
 /* parting.c: the last relative's leave-taking */
 /*

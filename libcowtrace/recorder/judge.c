@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Was a changed page copied, or did something else move it?
+ *
+ * Migration, swap, collapse and ksmd put another page frame where one was, and no
+ * fork had a part in it.  The counters of the machine tell whether any of them
+ * was at work; only then is each changed page looked at by itself.
+ *
+ * Invariant: COPIED is never said of a page that may have been moved.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/futex.h"
+#include "recorder/state.h"
+#include "sys/pagemap.h"
+#include "sys/vmstat.h"
+
+/* Samples of what else moves pages are this old at most where older is as good. */
+#define RECENT_NS (20 * CT_NSEC_PER_MSEC)
+
+void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
+{
+	struct ct_activity *a = &c->activity;
+	u64 merged = 0, scans = 0, now = ct_now_ns();
+	struct ct_vmstat v = { 0 };
+
+	if (c->vmstat_fd >= 0)
+		ct_vmstat_read(c->vmstat_fd, &v);
+	a->migrated = v.v[CT_VMSTAT_PGMIGRATE_SUCCESS];
+	a->swapped_in = v.v[CT_VMSTAT_PSWPIN];
+	a->swapped_out = v.v[CT_VMSTAT_PSWPOUT];
+	a->collapsed = v.v[CT_VMSTAT_THP_COLLAPSE_ALLOC];
+	/* ksmd needs two passes, 20 ms apart, before it merges anything. */
+	if (now - c->ksm_ns > RECENT_NS) {
+		a->ksm = !ct_ksm_read(&merged, &scans) && merged;
+		c->ksm_ns = now;
+	}
+	c->activity_ns = now;
+	*ret = *a;
+}
+
+void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret)
+{
+	if (ct_now_ns() - c->activity_ns > RECENT_NS)
+		ct_activity_read(c, ret);
+	else
+		*ret = c->activity;
+}
+
+/* Pages that anything but copy-on-write has moved between two samples, at most. */
+u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b)
+{
+	return (b->migrated - a->migrated) + (b->swapped_in - a->swapped_in) +
+	       (b->swapped_out - a->swapped_out) +
+	       (b->collapsed - a->collapsed) * CT_HUGE_PAGES;
+}
+
+/* Judging a changed page when more than copy-on-write has been at work. */
+struct judge {
+	struct ct_rec_ctx *c;
+	struct ct_share *s;
+	bool ksm; /* ksmd may have changed these pages */
+	bool forked; /* the process has forked again, which clears AnonExclusive */
+	struct ct_proc *partner;
+	const struct ct_image *partner_end; /* of a partner that has gone */
+	/*
+	 * Pages that anything else has moved on the whole machine since the fork, and
+	 * since the partner's last reading: no more of ours can have been among them.
+	 */
+	u64 moved, moved_since_end;
+};
+
+static enum ct_outcome unless_moved(u64 *budget)
+{
+	if (!*budget)
+		return CT_OUT_COPIED;
+	--*budget;
+	return CT_OUT_UNKNOWN;
+}
+
+/*
+ * A page that still lies in the relative, at the same address, has not moved:
+ * then a changed frame here is a copy, whatever else went on.  A frame that both
+ * have now has moved under both.  A frame that its owner never wrote (not
+ * AnonExclusive) was moved, or merged, not copied.  Of the rest no more can have
+ * been moved than were moved on the whole machine.
+ */
+static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now)
+{
+	struct judge *j = arg;
+	ct_ent theirs = CT_ENT_NONE;
+	u64 flags = 0;
+	bool live = j->partner && j->partner->pagemap_fd >= 0, written;
+
+	if (live)
+		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
+	else if (j->partner_end)
+		theirs = ct_image_get(j->partner_end, page);
+	if (theirs == orig && live && !j->ksm)
+		return CT_OUT_COPIED;
+	if (!j->c->caps.anon_exclusive ||
+	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) != 1)
+		return CT_OUT_UNKNOWN;
+	/* Of a large folio the flag is the head's: it says nothing of this page. */
+	written = (flags & CT_KPF_ANON_EXCLUSIVE) || (flags & CT_KPF_THP) || j->forked;
+	if (j->ksm)
+		/* Merged pages are never exclusive, whatever KPF_KSM says on this kernel. */
+		return theirs == orig && written ? CT_OUT_COPIED : CT_OUT_UNKNOWN;
+	if (theirs == now || !written)
+		return CT_OUT_KEPT;
+	return unless_moved(theirs == orig ? &j->moved_since_end : &j->moved);
+}
+
+int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
+		     enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret)
+{
+	struct ct_fork *f = s->fork;
+	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
+	struct ct_proc *p = f->proc[s->side];
+	struct judge j = { .c = c, .s = s, .ksm = p && p->ksm_eyes,
+			   .forked = why == CT_SIDE_END_NEXT_FORK, .partner = f->proc[other] };
+	struct ct_compare cmp = {
+		.orig = f->orig,
+		.extents = &s->extents,
+		.now = now,
+		.regions = f->regions->runs,
+		.nr_regions = f->regions->nr,
+	};
+
+	if (ct_tallies_reserve(c, f->regions->nr + 1))
+		return -ENOMEM;
+	cmp.tallies = c->tallies;
+	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
+	j.moved = ct_activity_moved(&f->activity, activity);
+	if (f->end[other]) {
+		j.partner_end = f->end[other];
+		j.moved_since_end = ct_activity_moved(&f->end_activity[other], activity);
+	}
+	if (j.ksm || j.moved) {
+		cmp.judge = judge_change;
+		cmp.judge_arg = &j;
+	}
+	return ct_compare_run(&cmp, ret);
+}

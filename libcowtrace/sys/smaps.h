@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* /proc/PID/smaps_rollup: the kernel's own account of a process's memory.  A witness, never an input. */
+/* /proc/PID/smaps_rollup: the kernel's own account of a process's memory.  A witness, never an
+ * input. */
 #ifndef CT_SYS_SMAPS_H
 #define CT_SYS_SMAPS_H
 

@@ -65,10 +65,11 @@ static int make_segment(struct session *s, struct ct_err *err)
 
 	signal(SIGXFSZ, old);
 	if (failed && errno == EFBIG)
-		return ct_err_set(err, CT_EXIT_RECORD_FAILED,
-				  "the limit on file sizes (ulimit -f) is below the %llu MiB of shared "
-				  "memory that a recording needs: raise it",
-				  (unsigned long long)(size >> 20) + 1);
+		return ct_err_set(
+			err, CT_EXIT_RECORD_FAILED,
+			"the limit on file sizes (ulimit -f) is below the %llu MiB of shared "
+			"memory that a recording needs: raise it",
+			(unsigned long long)(size >> 20) + 1);
 	if (failed)
 		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "shared memory: %s", strerror(errno));
 	/* Nobody may cut it off under anybody's feet. */

@@ -31,19 +31,18 @@ typedef int64_t s64;
 #define CT_NSEC_PER_MSEC 1000000ULL
 
 #define ct_array_size(a) (sizeof(a) / sizeof((a)[0]))
-#define ct_container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
-#define ct_min(a, b)                   \
-	({                             \
+#define ct_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define ct_min(a, b)                    \
+	({                              \
 		__typeof__(a) a_ = (a); \
 		__typeof__(b) b_ = (b); \
-		a_ < b_ ? a_ : b_;     \
+		a_ < b_ ? a_ : b_;      \
 	})
-#define ct_max(a, b)                   \
-	({                             \
+#define ct_max(a, b)                    \
+	({                              \
 		__typeof__(a) a_ = (a); \
 		__typeof__(b) b_ = (b); \
-		a_ > b_ ? a_ : b_;     \
+		a_ > b_ ? a_ : b_;      \
 	})
 #define ct_likely(x) __builtin_expect(!!(x), 1)
 #define ct_unlikely(x) __builtin_expect(!!(x), 0)

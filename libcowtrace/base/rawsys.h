@@ -52,8 +52,7 @@ static inline long ct_sys6(long nr, long a, long b, long c, long d, long e, long
 #define ct_sys1(nr, a) ct_sys6(nr, (long)(a), 0, 0, 0, 0, 0)
 #define ct_sys2(nr, a, b) ct_sys6(nr, (long)(a), (long)(b), 0, 0, 0, 0)
 #define ct_sys3(nr, a, b, c) ct_sys6(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define ct_sys4(nr, a, b, c, d) \
-	ct_sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define ct_sys4(nr, a, b, c, d) ct_sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define ct_sys5(nr, a, b, c, d, e) \
 	ct_sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 

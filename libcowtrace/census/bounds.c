@@ -136,8 +136,8 @@ static size_t find_region(const struct ct_bounds *b, size_t from, u64 page)
 	return from;
 }
 
-static void one_chunk(const struct ct_bounds *b, const struct by_source *src, u32 i,
-		      size_t *region, struct ct_bounds_result *r)
+static void one_chunk(const struct ct_bounds *b, const struct by_source *src, u32 i, size_t *region,
+		      struct ct_bounds_result *r)
 {
 	u64 first = b->orig->keys[i] * CT_HUGE_PAGES, page;
 	ct_ent e[CT_HUGE_PAGES];

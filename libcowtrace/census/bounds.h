@@ -15,7 +15,7 @@
 struct ct_bounds_side {
 	const struct ct_extents *extents;
 	const struct ct_image *now; /* NULL: could not be read */
-	struct ct_tally *tallies; /* by region, as in compare.h; NULL: not wanted */
+	struct ct_tally *tallies;   /* by region, as in compare.h; NULL: not wanted */
 };
 
 struct ct_bounds {
@@ -29,7 +29,7 @@ struct ct_bounds {
 
 struct ct_bounds_result {
 	u64 copied_min, copied_max; /* both sides together */
-	u64 may[2]; /* pages that this side may have copied */
+	u64 may[2];		    /* pages that this side may have copied */
 	/*
 	 * copied is always 0: whose copy it was cannot be seen.  unknown: pages that
 	 * this side has for itself now.

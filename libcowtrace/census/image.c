@@ -122,9 +122,9 @@ static bool chunk_equals(const struct ct_chunk *c, const ct_ent *e)
 
 static struct ct_chunk *chunk_create(const ct_ent *e, const struct survey *s, bool huge)
 {
-	size_t len = s->form == FORM_RUN ? sizeof(u64)
-					 : CT_HUGE_PAGES * (s->form == FORM_32 ? sizeof(u32)
-									       : sizeof(u64));
+	size_t len = s->form == FORM_RUN
+			     ? sizeof(u64)
+			     : CT_HUGE_PAGES * (s->form == FORM_32 ? sizeof(u32) : sizeof(u64));
 	struct ct_chunk *c = malloc(offsetof(struct ct_chunk, e64) + len);
 	u32 i;
 

@@ -18,10 +18,10 @@
 typedef u64 ct_ent;
 
 enum {
-	CT_ENT_NONE = 0, /* nothing anonymous here: never touched, zero page, file page */
+	CT_ENT_NONE = 0,     /* nothing anonymous here: never touched, zero page, file page */
 	CT_ENT_TAG_PAGE = 1, /* low bits: (pfn << 2) | 1 */
 	CT_ENT_TAG_SWAP = 2, /* (swap entry << 2) | 2 */
-	CT_ENT_TAG_ODD = 3, /* (what << 2) | 3 */
+	CT_ENT_TAG_ODD = 3,  /* (what << 2) | 3 */
 	CT_ENT_TAG_MASK = 3,
 };
 /* Shared at the fork, but written by both before it could be read. */
@@ -54,10 +54,10 @@ struct ct_chunk;
 
 struct ct_image {
 	u32 refs;
-	u32 nr; /* chunks */
+	u32 nr;	   /* chunks */
 	u64 *keys; /* ascending: address >> CT_HUGE_SHIFT */
 	struct ct_chunk **chunks;
-	u64 pages; /* entries that are not NONE */
+	u64 pages;	/* entries that are not NONE */
 	u64 huge_pages; /* of these, mapped by a PMD */
 	u64 swapped;
 };

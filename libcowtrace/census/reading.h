@@ -42,7 +42,7 @@ struct ct_reader {
 	u64 *exclusive;
 	size_t nr_exclusive, cap_exclusive;
 	u64 nr_alone; /* how many there were in all */
-	u64 nr_read; /* internal: entries of the block just read that were not empty */
+	u64 nr_read;  /* internal: entries of the block just read that were not empty */
 };
 
 /*

@@ -33,7 +33,7 @@ struct birth {
 	int pagemap_fd;
 	u64 maps_hash; /* of the child's maps, which are in c->maps */
 	bool late;
-	u64 read_ns; /* when the reading was over */
+	u64 read_ns;		   /* when the reading was over */
 	struct ct_written written; /* by the child, before it was held */
 };
 
@@ -171,7 +171,7 @@ static void tell_runs(struct ct_rec_ctx *c, const struct ct_fork *f)
 
 		ct_chunk_expand(f->orig->chunks[i], e);
 		for (k = 0; k < CT_HUGE_PAGES; k++) {
-			u32 state = huge ? CT_RUN_HUGE
+			u32 state = huge		   ? CT_RUN_HUGE
 				    : ct_ent_is_swap(e[k]) ? CT_RUN_SWAP
 							   : CT_RUN_SMALL;
 
@@ -254,9 +254,9 @@ static void expect(struct ct_rec_ctx *c, u32 slot, u32 parent, s32 pid)
 		c->expected = v;
 		c->cap_expected = cap;
 	}
-	c->expected[c->nr_expected++] = (struct ct_expected){
-		slot, parent, pid, ct_now_ns() + c->seg->hold_ns + CT_NSEC_PER_SEC
-	};
+	c->expected[c->nr_expected++] =
+		(struct ct_expected){ slot, parent, pid,
+				      ct_now_ns() + c->seg->hold_ns + CT_NSEC_PER_SEC };
 }
 
 void ct_birth_settled(struct ct_proc *p)
@@ -305,10 +305,11 @@ void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
 		if (!p)
 			continue;
 		ct_birth_settled(p);
-		ct_rec_note(c, p->id, "warning", "child_unseen",
-			    "child %d of process %d was gone before it could be read: its fork is not "
-			    "counted",
-			    e.pid, p->pid);
+		ct_rec_note(
+			c, p->id, "warning", "child_unseen",
+			"child %d of process %d was gone before it could be read: its fork is not "
+			"counted",
+			e.pid, p->pid);
 		if (!c->by_slot[e.slot] &&
 		    atomic_load(&c->seg->slots[e.slot].state) == CT_SLOT_CLAIMED)
 			ct_slot_free(c->seg, e.slot);
@@ -381,7 +382,8 @@ static void enter(struct birth *b)
 	b->child->regions_hash = b->parent->regions_hash;
 
 	tell_fork(b, f);
-	c->recent[f->id % CT_RECENT] = (struct ct_recent){ b->idx, f->id, atomic_load(&b->slot->pid) };
+	c->recent[f->id % CT_RECENT] =
+		(struct ct_recent){ b->idx, f->id, atomic_load(&b->slot->pid) };
 	if (atomic_load(&b->slot->parent_ns))
 		tell_times(c, f->id, b->slot->parent_ns - b->slot->clone_ns, b->slot->prepare_ns);
 	expected_forget(c, b->idx);
@@ -430,10 +432,11 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 		ct_events_drain_to(c, b.read_ns, told);
 		enter(&b);
 	} else if (b.parent) {
-		ct_rec_note(c, b.parent->id, "warning", "birth_unread",
-			    "child %d of process %d could not be read at its birth (%s): its fork is "
-			    "not counted",
-			    b.pid, b.parent->pid, strerror(-err));
+		ct_rec_note(
+			c, b.parent->id, "warning", "birth_unread",
+			"child %d of process %d could not be read at its birth (%s): its fork is "
+			"not counted",
+			b.pid, b.parent->pid, strerror(-err));
 	}
 	if (b.parent)
 		ct_birth_settled(b.parent);

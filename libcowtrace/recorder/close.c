@@ -16,8 +16,6 @@
 #include "sys/pagemap.h"
 #include "sys/vmstat.h"
 
-
-
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr)
 {
 	struct ct_tally *t;
@@ -184,8 +182,8 @@ static void tell_fork_end(struct ct_rec_ctx *c, struct ct_fork *f)
 	} else {
 		for (i = 0; i < 2; i++) {
 			rec.fork_end.copied_min += f->copied[i];
-			rec.fork_end.copied_max += f->unread[i] ? f->orig->pages
-								: f->copied[i] + f->unknown[i];
+			rec.fork_end.copied_max +=
+				f->unread[i] ? f->orig->pages : f->copied[i] + f->unknown[i];
 		}
 	}
 	tell_witness(c, f);

@@ -13,10 +13,10 @@
 struct ct_io;
 
 enum ct_inbox_type {
-	CT_IN_HELLO, /* fd: answer there, then close it */
-	CT_IN_GONE, /* id: this process has gone */
+	CT_IN_HELLO,	     /* fd: answer there, then close it */
+	CT_IN_GONE,	     /* id: this process has gone */
 	CT_IN_COMMAND_ENDED, /* the command that record started has ended */
-	CT_IN_STOP, /* end the recording now */
+	CT_IN_STOP,	     /* end the recording now */
 };
 
 struct ct_inbox_item {

@@ -52,15 +52,14 @@ void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret)
 u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b)
 {
 	return (b->migrated - a->migrated) + (b->swapped_in - a->swapped_in) +
-	       (b->swapped_out - a->swapped_out) +
-	       (b->collapsed - a->collapsed) * CT_HUGE_PAGES;
+	       (b->swapped_out - a->swapped_out) + (b->collapsed - a->collapsed) * CT_HUGE_PAGES;
 }
 
 /* Judging a changed page when more than copy-on-write has been at work. */
 struct judge {
 	struct ct_rec_ctx *c;
 	struct ct_share *s;
-	bool ksm; /* ksmd may have changed these pages */
+	bool ksm;    /* ksmd may have changed these pages */
 	bool forked; /* the process has forked again, which clears AnonExclusive */
 	struct ct_proc *partner;
 	const struct ct_image *partner_end; /* of a partner that has gone */
@@ -118,8 +117,11 @@ int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *
 	struct ct_fork *f = s->fork;
 	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
 	struct ct_proc *p = f->proc[s->side];
-	struct judge j = { .c = c, .s = s, .ksm = p && p->ksm_eyes,
-			   .forked = why == CT_SIDE_END_NEXT_FORK, .partner = f->proc[other] };
+	struct judge j = { .c = c,
+			   .s = s,
+			   .ksm = p && p->ksm_eyes,
+			   .forked = why == CT_SIDE_END_NEXT_FORK,
+			   .partner = f->proc[other] };
 	struct ct_compare cmp = {
 		.orig = f->orig,
 		.extents = &s->extents,

@@ -136,8 +136,8 @@ struct ct_modmap *ct_modmap_create(struct ct_modules *m, pid_t pid, const struct
 
 		if (!v->x || !v->ino)
 			continue;
-		map->v[map->nr++] = (struct code){ v->start, v->end, v->offset,
-						   module_of(m, pid, v) };
+		map->v[map->nr++] =
+			(struct code){ v->start, v->end, v->offset, module_of(m, pid, v) };
 	}
 	return map;
 }

@@ -96,8 +96,7 @@ static int parts_of(struct ct_rec *r, struct part p[MAX_PARTS])
 		add_string(p, &nr, &r->event.name);
 		break;
 	case CT_REC_RUNS:
-		add_array(p, &nr, (const void **)&r->runs.runs,
-			  r->runs.nr * sizeof(*r->runs.runs));
+		add_array(p, &nr, (const void **)&r->runs.runs, r->runs.nr * sizeof(*r->runs.runs));
 		break;
 	case CT_REC_NOTE:
 		add_string(p, &nr, &r->note.severity);

@@ -31,8 +31,7 @@ struct ct_proc *ct_parting_begin(struct ct_rec_ctx *c, struct ct_proc *leaver)
 	for (q = c->procs; q; q = q->next)
 		if (q != leaver && q->family == leaver->family)
 			break;
-	if (!q || q->gone_ns || !q->shares || ct_birth_under_way(c, q) ||
-	    ct_proc_read(c, q, &img))
+	if (!q || q->gone_ns || !q->shares || ct_birth_under_way(c, q) || ct_proc_read(c, q, &img))
 		return NULL;
 	ct_parting_forget(q);
 	q->parting = img;
@@ -112,9 +111,8 @@ static size_t late_pages(const struct ct_proc *q, const struct ct_image *orig,
 				if (e[k] == CT_ENT_NONE || at < page || at >= end)
 					continue;
 				if (patch)
-					patch[nr] = (struct ct_patch){
-						at, ct_image_get(q->parting, at)
-					};
+					patch[nr] = (struct ct_patch){ at, ct_image_get(q->parting,
+											at) };
 				nr++;
 			}
 		}

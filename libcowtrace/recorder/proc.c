@@ -246,8 +246,8 @@ u32 ct_proc_site(struct ct_rec_ctx *c, struct ct_proc *p, const u64 *pcs, u32 nr
 
 	nr = ct_min(nr, CT_SITE_PCS);
 	for (i = 0; i < nr; i++) {
-		if (p->modmap && (ct_modmap_frame(p->modmap, pcs[i], &f) ||
-				  now - p->modmap_ns < MODMAP_AGE_NS))
+		if (p->modmap &&
+		    (ct_modmap_frame(p->modmap, pcs[i], &f) || now - p->modmap_ns < MODMAP_AGE_NS))
 			continue;
 		ct_proc_read_modules(c, p);
 		break;

@@ -131,9 +131,10 @@ static void ctx_fini(struct ct_rec_ctx *c)
 static void note_limits(struct ct_rec_ctx *c)
 {
 	if (!c->caps.pfns)
-		ct_rec_note(c, 0, "info", "no_page_frames",
-			    "page frame numbers are not permitted to this user: copies are given as "
-			    "bounds, and not by side; record as root to have them exactly");
+		ct_rec_note(
+			c, 0, "info", "no_page_frames",
+			"page frame numbers are not permitted to this user: copies are given as "
+			"bounds, and not by side; record as root to have them exactly");
 	if (!c->caps.pagemap_scan)
 		ct_rec_note(c, 0, "info", "no_pagemap_scan",
 			    "this kernel has no PAGEMAP_SCAN: huge pages are not told apart");
@@ -156,8 +157,8 @@ static int finish(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	struct ct_err err = { "" };
 
 	if (lost) {
-		snprintf(m.text, sizeof(m.text),
-			 "the disk was too slow: %llu records were lost", (unsigned long long)lost);
+		snprintf(m.text, sizeof(m.text), "the disk was too slow: %llu records were lost",
+			 (unsigned long long)lost);
 		why = m.text;
 	} else if (ct_outbox_error(c->out)) {
 		snprintf(m.text, sizeof(m.text), "%s", ct_outbox_error(c->out));

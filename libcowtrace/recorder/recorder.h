@@ -18,16 +18,16 @@ struct ct_recorder_opts {
 	char *const *argv; /* the command, for the trace */
 	struct ct_segment *seg;
 	int seg_fd;
-	int listen_fd; /* SOCK_SEQPACKET, listening, for HELLO */
-	int control_fd; /* SOCK_SEQPACKET, to the supervisor */
+	int listen_fd;	   /* SOCK_SEQPACKET, listening, for HELLO */
+	int control_fd;	   /* SOCK_SEQPACKET, to the supervisor */
 	const char *token; /* CT_TOKEN_LEN characters */
 };
 
 /* What the recorder tells the supervisor, one packet each. */
 enum ct_ctl_type {
 	CT_CTL_READY = 1, /* the trace is open: start the command */
-	CT_CTL_FAILED, /* it could not be: text, status */
-	CT_CTL_DONE, /* finished: totals; text: why the trace is incomplete, or "" */
+	CT_CTL_FAILED,	  /* it could not be: text, status */
+	CT_CTL_DONE,	  /* finished: totals; text: why the trace is incomplete, or "" */
 };
 
 struct ct_ctl_msg {

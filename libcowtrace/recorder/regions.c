@@ -185,7 +185,8 @@ static void refine(const struct builder *b, struct ct_region *r, const struct ct
 	if (t->kind == CT_KIND_STACK && r->kind == CT_KIND_ANON)
 		r->kind = CT_KIND_STACK;
 	else if (r->kind == CT_KIND_ANON &&
-		 is_allocator(ct_modules_path(in->modules, ct_sites_leaf_module(in->sites, t->site))))
+		 is_allocator(
+			 ct_modules_path(in->modules, ct_sites_leaf_module(in->sites, t->site))))
 		r->kind = CT_KIND_ARENA;
 }
 

@@ -38,7 +38,7 @@ struct ct_region_inputs {
 	const struct ct_sites *sites;
 	struct ct_names *names;
 	u8 process_thp, process_ksm; /* what prctl set for the whole process */
-	u64 t_ns; /* now, for what is found */
+	u64 t_ns;		     /* now, for what is found */
 };
 
 /* One reference, or NULL without memory. */

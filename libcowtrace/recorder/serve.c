@@ -262,8 +262,7 @@ static bool one_reading(struct ct_rec_ctx *c, u64 now)
 		else
 			ct_close_look(c, p, img);
 		ct_image_unref(img);
-		p->next_read_ns =
-			now + ct_max(TIMELINE_NS, (ct_now_ns() - now) * TIMELINE_DUTY);
+		p->next_read_ns = now + ct_max(TIMELINE_NS, (ct_now_ns() - now) * TIMELINE_DUTY);
 		return true;
 	}
 	return false;

@@ -51,19 +51,19 @@ struct ct_own_set {
 struct ct_fork {
 	u32 refs; /* its shares, and the list of unfinished forks */
 	u32 id;
-	u64 start_ns; /* since the recording began */
+	u64 start_ns;	       /* since the recording began */
 	u64 clone_ns, born_ns; /* CLOCK_MONOTONIC: the clone ran between these */
 	struct ct_image *orig;
 	struct ct_regionset *regions;
 	struct ct_activity activity; /* at the birth, or before */
-	bool pair; /* nobody else has been in the family since */
-	struct ct_proc *proc[2]; /* enum ct_side; NULL: gone */
-	struct ct_image *end[2]; /* the last reading of a side */
+	bool pair;		     /* nobody else has been in the family since */
+	struct ct_proc *proc[2];     /* enum ct_side; NULL: gone */
+	struct ct_image *end[2];     /* the last reading of a side */
 	struct ct_activity end_activity[2];
 	bool closed[2];
-	bool unread[2]; /* went before it could be read */
+	bool unread[2];		   /* went before it could be read */
 	u64 copied[2], unknown[2]; /* as last told */
-	u64 told[2]; /* copies in the timeline so far */
+	u64 told[2];		   /* copies in the timeline so far */
 	/* Without PFNs: what the looks at its sides said. */
 	bool have_bounds;
 	u64 bound_min, bound_max;
@@ -122,11 +122,11 @@ struct ct_proc {
 	struct ct_tagmap *tags;
 	struct ct_tagmap *fork_tags; /* at the clone of a fork under way; NULL: tags still are */
 	struct ct_modmap *modmap;
-	u64 modmap_ns; /* when it was read */
-	u8 thp, ksm; /* what prctl set for all of it */
-	bool ksm_eyes; /* ksmd has had an eye on its pages */
+	u64 modmap_ns;		      /* when it was read */
+	u8 thp, ksm;		      /* what prctl set for all of it */
+	bool ksm_eyes;		      /* ksmd has had an eye on its pages */
 	struct ct_regionset *regions; /* at its last fork or birth */
-	u64 regions_hash; /* of the maps and the tags that they came from */
+	u64 regions_hash;	      /* of the maps and the tags that they came from */
 	struct ct_region_id *region_ids;
 	u32 nr_region_ids, cap_region_ids;
 
@@ -137,7 +137,7 @@ struct ct_proc {
 	u32 birth_fork; /* id of the fork that made it; 0: a HELLO did */
 
 	struct ct_image *last; /* the newest reading, whatever for */
-	struct ct_patch *hot; /* newer than last: pages looked at singly, ascending */
+	struct ct_patch *hot;  /* newer than last: pages looked at singly, ascending */
 	u32 nr_hot;
 
 	/* How it was when its last relative took its leave, and what it dropped since. */
@@ -147,10 +147,10 @@ struct ct_proc {
 	u32 nr_late;
 
 	u64 next_read_ns; /* for the timeline; 0: nothing shared */
-	u64 forked_ns; /* when its newest child was read */
+	u64 forked_ns;	  /* when its newest child was read */
 	u64 close_due_ns; /* its relatives have gone; 0: no */
-	bool exit_read; /* the reading before its end was taken */
-	bool exec_read; /* the same before an exec, which may fail yet */
+	bool exit_read;	  /* the reading before its end was taken */
+	bool exec_read;	  /* the same before an exec, which may fail yet */
 	struct ct_image *exec_image;
 	u64 exec_ns;
 	u64 gone_ns; /* it has gone; kept for a child that has not spoken yet */
@@ -163,7 +163,7 @@ struct ct_proc {
 /* A clone that has returned in the parent; the child has yet to say a word. */
 struct ct_expected {
 	u32 slot, parent; /* parent: process id */
-	s32 pid; /* as the parent sees it */
+	s32 pid;	  /* as the parent sees it */
 	u64 deadline_ns;
 };
 
@@ -184,8 +184,8 @@ struct ct_rec_ctx {
 	struct ct_kcaps caps;
 	struct ct_kpage kpage;
 	struct ct_reader reader;
-	struct ct_maps maps; /* scratch: the last that was read */
-	u64 maps_hash; /* of its text */
+	struct ct_maps maps;	  /* scratch: the last that was read */
+	u64 maps_hash;		  /* of its text */
 	struct ct_maps code_maps; /* scratch, for what is looked up while those are in use */
 	int vmstat_fd;
 	struct ct_activity activity; /* the newest sample */

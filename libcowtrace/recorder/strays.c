@@ -38,15 +38,17 @@ void ct_strays_explain(struct ct_rec_ctx *c, u32 process, s32 pid, const char *p
 		return;
 	c->strays[c->nr_strays++] = name;
 	if (kind.setuid || kind.setgid || kind.file_caps)
-		ct_rec_note(c, process, "warning", "setuid_exec",
-			    "process %d ran %s, which changes its user and strips the preload: it and "
-			    "what it starts are not traced; use `cowtrace record --user NAME`",
-			    pid, exe);
+		ct_rec_note(
+			c, process, "warning", "setuid_exec",
+			"process %d ran %s, which changes its user and strips the preload: it and "
+			"what it starts are not traced; use `cowtrace record --user NAME`",
+			pid, exe);
 	else if (kind.is_elf && kind.is_static)
-		ct_rec_note(c, process, "warning", "static_exec",
-			    "process %d ran %s, which is statically linked: nothing can be preloaded "
-			    "into it, it is not traced",
-			    pid, exe);
+		ct_rec_note(
+			c, process, "warning", "static_exec",
+			"process %d ran %s, which is statically linked: nothing can be preloaded "
+			"into it, it is not traced",
+			pid, exe);
 	else
 		ct_rec_note(c, process, "warning", "not_attached",
 			    "process %d ran %s, which did not attach: it is not traced", pid, exe);

@@ -19,6 +19,7 @@
 
 #define PM_PFN ((1ULL << 55) - 1)
 #define PM_FILE (1ULL << 61)
+#define PM_SWAP (1ULL << 62) /* also a page that is being migrated at this instant */
 #define PM_PRESENT (1ULL << 63)
 
 static uint64_t entry_of(int fd, const void *addr)
@@ -63,6 +64,32 @@ bool fl_frames_probe(void)
 	return seen;
 }
 
+/* A page that is on its way has no frame for some microseconds: it is waited for. */
+static uint64_t settled_entry(int fd, uint64_t entry, const void *addr)
+{
+	for (int i = 0; i < 1000 && (entry & PM_SWAP); i++) {
+		usleep(100);
+		entry = entry_of(fd, addr);
+	}
+	return entry;
+}
+
+static void read_region(int fd, uint64_t start, uint32_t pages, uint64_t zero, uint64_t *e)
+{
+	size_t len = pages * sizeof(*e);
+
+	if (pread(fd, e, len, (off_t)(start / FL_PAGE * sizeof(*e))) != (ssize_t)len)
+		fl_die("pagemap");
+	for (uint32_t i = 0; i < pages; i++) {
+		uint64_t entry = settled_entry(fd, e[i], (void *)(start + i * FL_PAGE));
+		bool anon = (entry & PM_PRESENT) && !(entry & PM_FILE);
+
+		e[i] = entry & PM_PFN;
+		if (!anon || e[i] == zero)
+			e[i] = 0;
+	}
+}
+
 void fl_frames_read(struct fl *fl, enum fl_proc_id p, uint64_t *ret_pfns)
 {
 	const struct fl_proc *proc = &fl->procs[p];
@@ -71,21 +98,9 @@ void fl_frames_read(struct fl *fl, enum fl_proc_id p, uint64_t *ret_pfns)
 
 	for (int r = 0; r < FL_NR_REGIONS; r++) {
 		const struct fl_region *reg = &fl->regions[r];
-		uint64_t *e = ret_pfns + reg->first;
-		size_t len = reg->pages * sizeof(*e);
 
-		if (!reg->pages || !proc->start[r])
-			continue;
-		if (pread(fd, e, len, (off_t)(proc->start[r] / FL_PAGE * sizeof(*e))) !=
-		    (ssize_t)len)
-			fl_die("pagemap");
-		for (uint32_t i = 0; i < reg->pages; i++) {
-			bool anon = (e[i] & PM_PRESENT) && !(e[i] & PM_FILE);
-
-			e[i] &= PM_PFN;
-			if (!anon || e[i] == zero)
-				e[i] = 0;
-		}
+		if (reg->pages && proc->start[r])
+			read_region(fd, proc->start[r], reg->pages, zero, ret_pfns + reg->first);
 	}
 	close(fd);
 }

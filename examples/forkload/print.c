@@ -31,7 +31,7 @@ static void print_region(const struct fl *fl, const struct fl_fork *f, int side,
 	       comma, fl->regions[r].name, side == FL_SIDE_PARENT ? "parent" : "child",
 	       (unsigned long)f->start[r],
 	       (unsigned long)(f->start[r] + fl->regions[r].pages * FL_PAGE), c->shared, c->huge,
-	       c->copied, c->dropped, c->fresh, fl->pfn ? 0 : m->unsure, m->copied);
+	       c->copied, c->dropped, c->fresh, m->unsure, m->copied);
 }
 
 static bool print_fork(const struct fl *fl, uint32_t id)

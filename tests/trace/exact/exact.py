@@ -174,7 +174,8 @@ def moving(truth, rep):
             low = sum(r["copied"] for r in rows)
             high = low + sum(r["unknown"] for r in rows)
             copied, unknown = copied + low, unknown + high - low
-            if not low <= row["expected_copied"] <= high:
+            expected = row["expected_copied"]
+            if low > expected + row["unsure"] or high < expected:
                 yield f"fork {fork['id']} {row['side']} {row['region']}: copied {low} to {high}, " \
                       f"and it is {row['expected_copied']}"
     if unknown > copied:
@@ -182,33 +183,49 @@ def moving(truth, rep):
 
 
 def run_once(mode, options, where, nr):
+    """One recording: forkload's word, the report, and what is wrong already."""
     trace = os.path.join(where, f"{nr}.cowtrace")
     prefix = []
     if mode == "user" and os.geteuid() == 0:
         prefix = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     run = harness.record(trace, [harness.program("FORKLOAD"), *options], prefix=prefix,
                          options=["--quiet"])
-    # forkload reads frames too, and finds that they change under its feet.
-    if run.status and mode != "moving":
-        return [f"status {run.status}", *run.err().splitlines()]
-    truth = json.loads(run.out())
-    if mode == "moving":
-        return list(moving(truth, harness.report(trace)))
-    if not truth["ok"]:
-        return ["forkload contradicts itself, nothing was compared"]
-    if truth["pfn"] != (mode == "root"):
-        return [f"forkload sees page frames: {truth['pfn']}"]
+    truth = json.loads(run.out() or "null")
+    # forkload reads frames too: when they change under its feet it says so by its status.
+    if not truth or (run.status and not truth["moved_pages"]):
+        return truth, None, [f"status {run.status}", *run.err().splitlines()]
+    if truth["pfn"] != (mode != "user"):
+        return truth, None, [f"forkload sees page frames: {truth['pfn']}"]
     rep = harness.report(trace)
-    wrong = [] if rep["complete"] else [f"incomplete: {rep['why_incomplete']}"]
-    if mode == "root":
-        wrong += exact(truth, rep)
-    else:
-        wrong += bounds(truth, rep, "--pair" in options)
-    if wrong and truth["moved_pages"]:
-        wrong.append(f"(meanwhile the kernel moved {truth['moved_pages']} pages)")
-    if wrong and os.environ.get("KEEP"):
-        os.system(f"cp {trace}* {os.environ['KEEP']}/")
-    return wrong
+    return truth, rep, [] if rep["complete"] else [f"incomplete: {rep['why_incomplete']}"]
+
+
+def judge(mode, options, truth, rep):
+    if mode == "user":
+        return list(bounds(truth, rep, "--pair" in options))
+    # Pages moved: frames do not tell the truth, construction still does.
+    if truth["moved_pages"]:
+        return list(moving(truth, rep))
+    if not truth["ok"]:
+        return ["forkload contradicts itself"]
+    return list(exact(truth, rep))
+
+
+def run_case(mode, options, where, nr):
+    """
+    What is wrong.  A run in which the kernel moved pages (for a huge page of
+    somebody's, say) is judged as such, and another one taken for the exact count.
+    """
+    for _ in range(10):
+        truth, rep, wrong = run_once(mode, options, where, nr)
+        if rep:
+            wrong += judge(mode, options, truth, rep)
+        if wrong and os.environ.get("KEEP"):
+            os.system(f"cp {where}/{nr}.cowtrace* {os.environ['KEEP']}/")
+        if wrong or mode != "root" or not truth["moved_pages"]:
+            return wrong
+        print(f"# the kernel moved {truth['moved_pages']} pages meanwhile: once more")
+    return ["the kernel moved pages in ten runs of ten"]
 
 
 # A little of everything; the slow suite does each fifty times.
@@ -232,7 +249,7 @@ def main():
         for mode, runs, options in todo:
             for nr in range(runs):
                 with compaction() if mode == "moving" else contextlib.nullcontext():
-                    wrong = run_once(mode, ["--tag", *options], where, tap.nr)
+                    wrong = run_case(mode, ["--tag", *options], where, tap.nr)
                 tap.ok(not wrong, f"{mode} {' '.join(options)} run {nr + 1}", wrong)
     tap.done()
 

@@ -15,6 +15,8 @@ MODES = (["--threads", "1"], ["--threads", "8"], ["--huge"], ["--huge", "--threa
 
 
 def disagreements(truth):
+    if truth["moved_pages"]:
+        yield f"the kernel moved {truth['moved_pages']} pages meanwhile"
     if truth["bad_births"]:
         yield f"{truth['bad_births']} pages were not the parent's at a child's birth"
     for fork in truth["forks"]:
@@ -27,16 +29,25 @@ def disagreements(truth):
         yield "it says so itself"
 
 
+def run(options):
+    """One run that the kernel did not disturb, of ten at most."""
+    for _ in range(10):
+        done = subprocess.run([harness.program("FORKLOAD"), *options], stdout=subprocess.PIPE,
+                              timeout=60, check=False)
+        truth = json.loads(done.stdout)
+        if not truth["moved_pages"]:
+            break
+    return done.returncode, truth
+
+
 def main():
     tap = harness.Tap()
     with harness.settled_pages():
         for options in MODES:
-            done = subprocess.run([harness.program("FORKLOAD"), *options], stdout=subprocess.PIPE,
-                                  timeout=60, check=False)
-            truth = json.loads(done.stdout)
+            status, truth = run(options)
             wrong = list(disagreements(truth))
             copied = sum(r["copied"] for f in truth["forks"] for r in f["regions"])
-            tap.ok(done.returncode == 0 and not wrong and copied > 300,
+            tap.ok(status == 0 and not wrong and copied > 300,
                    f"forkload {' '.join(options)}: {copied} copies", wrong)
     tap.done()
 

@@ -24,18 +24,62 @@
 /* What is known while a birth is being served. */
 struct birth {
 	struct ct_rec_ctx *c;
-	struct ct_slot *slot;
 	u32 idx;
-	s32 pid;
+	/*
+	 * What the child and its parent have said, read once and within what can be:
+	 * the slot is theirs, and may say something else a moment later.
+	 */
+	u32 parent_slot, how, nr_pcs, prepare_ns;
+	s32 said_pid;
+	u64 clone_ns, born_ns, sp, tp;
+	u64 pcs[CT_SITE_PCS];
+	char phase[CT_TAG_NAME];
+	s32 pid; /* in our namespace */
 	struct ct_proc *parent, *child;
 	struct ct_image *img;
 	struct ct_regionset *regions;
+	u32 fork; /* its id; 0: not counted */
 	int pagemap_fd;
-	u64 maps_hash; /* of the child's maps, which are in c->maps */
+	u64 maps_hash;		     /* of the child's maps, which are in c->maps */
+	struct ct_activity activity; /* before the reading */
 	bool late;
 	u64 read_ns;		   /* when the reading was over */
 	struct ct_written written; /* by the child, before it was held */
 };
+
+static u64 within(u64 ns, u64 from, u64 to)
+{
+	return ns < from ? from : ct_min(ns, to);
+}
+
+static void listen(struct birth *b)
+{
+	const struct ct_segment *seg = b->c->seg;
+	struct ct_slot s;
+	u64 now = ct_now_ns();
+
+	memcpy(&s, &seg->slots[b->idx], sizeof(s));
+	b->parent_slot = s.parent_slot;
+	b->how = s.how;
+	b->prepare_ns = s.prepare_ns;
+	b->said_pid = s.pid;
+	b->clone_ns = within(s.clone_ns, b->c->start_ns, now);
+	b->born_ns = within(s.born_ns, b->clone_ns, now);
+	b->sp = s.sp;
+	b->tp = s.tp;
+	b->nr_pcs = ct_min(s.nr_pcs, CT_SITE_PCS);
+	memcpy(b->pcs, s.pcs, sizeof(b->pcs));
+	if (s.phase < ct_array_size(seg->phases))
+		memcpy(b->phase, seg->phases[s.phase], sizeof(b->phase) - 1);
+}
+
+/* When the clone returned in the parent; 0: it has not yet. */
+static u64 parent_ns(const struct birth *b)
+{
+	u64 ns = atomic_load(&b->c->seg->slots[b->idx].parent_ns);
+
+	return ns ? within(ns, b->clone_ns, ct_now_ns()) : 0;
+}
 
 static const char *how_name(u32 how)
 {
@@ -55,7 +99,7 @@ static const char *how_name(u32 how)
  */
 static s32 global_pid(const struct birth *b)
 {
-	s32 said = atomic_load(&b->slot->pid), pid;
+	s32 said = b->said_pid, pid;
 	struct ct_proc_status st;
 	char path[64], line[128];
 	FILE *f;
@@ -89,6 +133,17 @@ static s32 global_pid(const struct birth *b)
 	return said;
 }
 
+/* Whoever has our segment mapped is one of ours, and not a process that a program names. */
+static bool is_ours(const struct ct_maps *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->nr; i++)
+		if (m->vmas[i].shared && strstr(m->vmas[i].name, CT_SEG_MEMFD_NAME))
+			return true;
+	return false;
+}
+
 /* All that needs the child to stand still. */
 static int read_child(struct birth *b)
 {
@@ -108,10 +163,12 @@ static int read_child(struct birth *b)
 	err = ct_pagemap_open(b->pid, &b->pagemap_fd);
 	if (!err)
 		err = ct_proc_maps(c, b->pid);
+	if (!err && !is_ours(&c->maps))
+		err = -ESRCH;
 	if (!err)
 		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
 	if (!err)
-		ct_written_find(c, from, b->img, b->slot->sp, b->slot->tp, &b->written);
+		ct_written_find(c, from, b->img, b->sp, b->tp, &b->written);
 	return err;
 }
 
@@ -203,18 +260,17 @@ out:
 static void tell_fork(const struct birth *b, const struct ct_fork *f)
 {
 	struct ct_rec_ctx *c = b->c;
-	const struct ct_slot *s = b->slot;
 	struct ct_rec rec = { .type = CT_REC_FORK };
 
 	rec.fork.id = f->id;
 	rec.fork.parent = b->parent->id;
 	rec.fork.child = b->child ? b->child->id : 0;
 	rec.fork.child_pid = b->pid;
-	rec.fork.site = ct_proc_site(c, b->parent, s->pcs, s->nr_pcs);
-	rec.fork.phase = s->phase < ct_array_size(c->seg->phases) ? c->seg->phases[s->phase] : "";
-	rec.fork.how = how_name(s->how);
+	rec.fork.site = ct_proc_site(c, b->parent, b->pcs, b->nr_pcs);
+	rec.fork.phase = b->phase;
+	rec.fork.how = how_name(b->how);
 	rec.fork.start_ns = f->start_ns;
-	rec.fork.hold_ns = b->read_ns > s->born_ns ? b->read_ns - s->born_ns : 0;
+	rec.fork.hold_ns = b->read_ns - b->born_ns;
 	rec.fork.pages_shared = f->orig->pages;
 	rec.fork.huge_pages_shared = f->orig->huge_pages;
 	rec.fork.swapped = f->orig->swapped;
@@ -222,103 +278,9 @@ static void tell_fork(const struct birth *b, const struct ct_fork *f)
 	ct_outbox_put(c->out, &rec);
 }
 
-static void tell_times(struct ct_rec_ctx *c, u32 fork, u64 fork_ns, u64 arm_ns)
-{
-	struct ct_rec rec = { .type = CT_REC_FORK_TIMES };
-
-	rec.fork_times.id = fork;
-	rec.fork_times.fork_ns = fork_ns;
-	rec.fork_times.arm_ns = arm_ns;
-	ct_outbox_put(c->out, &rec);
-}
-
-static void expected_forget(struct ct_rec_ctx *c, u32 slot)
-{
-	u32 i;
-
-	for (i = 0; i < c->nr_expected; i++)
-		if (c->expected[i].slot == slot)
-			c->expected[i--] = c->expected[--c->nr_expected];
-}
-
-static void expect(struct ct_rec_ctx *c, u32 slot, u32 parent, s32 pid)
-{
-	struct ct_expected *v;
-
-	if (c->nr_expected == c->cap_expected) {
-		u32 cap = c->cap_expected ? c->cap_expected * 2 : 32;
-
-		v = realloc(c->expected, cap * sizeof(*v));
-		if (!v)
-			return;
-		c->expected = v;
-		c->cap_expected = cap;
-	}
-	c->expected[c->nr_expected++] =
-		(struct ct_expected){ slot, parent, pid,
-				      ct_now_ns() + c->seg->hold_ns + CT_NSEC_PER_SEC };
-}
-
-void ct_birth_settled(struct ct_proc *p)
-{
-	p->forks_seen++;
-	ct_tagmap_unref(p->fork_tags);
-	p->fork_tags = NULL;
-}
-
-bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p)
-{
-	return atomic_load(&c->seg->slots[p->slot].forks_begun) != p->forks_seen;
-}
-
-void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
-{
-	u32 slot = (u32)ev->arg, i;
-	struct ct_proc *child;
-
-	if (ev->arg >= CT_SEG_SLOTS)
-		return;
-	for (i = 0; i < CT_RECENT; i++) {
-		const struct ct_recent *r = &c->recent[i];
-
-		if (r->fork && r->slot == slot && r->pid == (s32)ev->arg2) {
-			tell_times(c, r->fork, ev->arg3, c->seg->slots[slot].prepare_ns);
-			return;
-		}
-	}
-	child = c->by_slot[slot];
-	if (!child)
-		expect(c, slot, p->id, (s32)ev->arg2);
-}
-
-void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
-{
-	u32 i;
-
-	for (i = 0; i < c->nr_expected; i++) {
-		struct ct_expected e = c->expected[i];
-		struct ct_proc *p = ct_proc_of_id(c, e.parent);
-
-		if (now < e.deadline_ns)
-			continue;
-		c->expected[i--] = c->expected[--c->nr_expected];
-		if (!p)
-			continue;
-		ct_birth_settled(p);
-		ct_rec_note(
-			c, p->id, "warning", "child_unseen",
-			"child %d of process %d was gone before it could be read: its fork is not "
-			"counted",
-			e.pid, p->pid);
-		if (!c->by_slot[e.slot] &&
-		    atomic_load(&c->seg->slots[e.slot].state) == CT_SLOT_CLAIMED)
-			ct_slot_free(c->seg, e.slot);
-	}
-}
-
 static struct ct_fork *fork_create(struct birth *b)
 {
-	u64 parent_ns = atomic_load(&b->slot->parent_ns);
+	u64 back_ns = parent_ns(b);
 	struct ct_fork *f = calloc(1, sizeof(*f));
 	struct ct_rec_ctx *c = b->c;
 
@@ -326,12 +288,12 @@ static struct ct_fork *fork_create(struct birth *b)
 		return NULL;
 	f->refs = 1;
 	f->id = ++c->next_fork;
-	f->start_ns = ct_rec_since(c, b->slot->clone_ns);
-	f->clone_ns = b->slot->clone_ns;
-	f->born_ns = b->slot->born_ns;
+	f->start_ns = ct_rec_since(c, b->clone_ns);
+	f->clone_ns = b->clone_ns;
+	f->born_ns = b->born_ns;
 	/* What the parent does once it is back from the clone comes after the fork. */
-	if (parent_ns && parent_ns < f->born_ns)
-		f->born_ns = parent_ns;
+	if (back_ns && back_ns < f->born_ns)
+		f->born_ns = back_ns;
 	f->regions = ct_regionset_ref(b->regions);
 	f->pair = b->parent->family && b->parent->family->alive <= 2;
 	if (b->written.nr) {
@@ -343,8 +305,7 @@ static struct ct_fork *fork_create(struct birth *b)
 	} else {
 		f->orig = ct_image_ref(b->img);
 	}
-	/* An older sample only makes the comparison at the end more careful. */
-	ct_activity_recent(c, &f->activity);
+	f->activity = b->activity;
 	return f;
 }
 
@@ -372,7 +333,7 @@ static void enter(struct birth *b)
 	b->child->parent_id = b->parent->id;
 	b->child->pagemap_fd = b->pagemap_fd;
 	b->pagemap_fd = -1;
-	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->slot->clone_ns));
+	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->clone_ns));
 
 	b->regions = ct_proc_regions(c, b->parent, b->child->tags, b->maps_hash);
 	f = b->regions ? fork_create(b) : NULL;
@@ -382,12 +343,8 @@ static void enter(struct birth *b)
 	b->child->regions_hash = b->parent->regions_hash;
 
 	tell_fork(b, f);
-	c->recent[f->id % CT_RECENT] =
-		(struct ct_recent){ b->idx, f->id, atomic_load(&b->slot->pid) };
-	if (atomic_load(&b->slot->parent_ns))
-		tell_times(c, f->id, b->slot->parent_ns - b->slot->clone_ns, b->slot->prepare_ns);
-	expected_forget(c, b->idx);
-	ct_drops_apply(c, b->parent, b->slot->clone_ns);
+	b->fork = f->id;
+	ct_drops_apply(c, b->parent, b->clone_ns);
 	ct_close_all(c, b->parent, f->orig, CT_SIDE_END_NEXT_FORK);
 	share_create(f, CT_SIDE_PARENT, b->parent);
 	share_create(f, CT_SIDE_CHILD, b->child);
@@ -406,19 +363,43 @@ static void enter(struct birth *b)
 	c->totals.shared += f->orig->pages;
 	atomic_fetch_add(&c->seg->slots[b->parent->slot].stat_forks, 1);
 	atomic_store(&c->seg->slots[b->parent->slot].stat_shared, f->orig->pages);
-	atomic_store(&b->slot->stat_shared, f->orig->pages);
+	atomic_store(&c->seg->slots[b->idx].stat_shared, f->orig->pages);
 	ct_fork_unref(f);
+}
+
+/* What the parent tells of the clone may have come already, or comes later. */
+static void tell_parents_part(const struct birth *b)
+{
+	u64 back_ns = parent_ns(b);
+
+	ct_birth_remember(b->c, &(struct ct_recent){ .slot = b->idx,
+						     .fork = b->fork,
+						     .pid = b->said_pid,
+						     .clone_ns = b->clone_ns });
+	if (b->fork && back_ns)
+		ct_birth_tell_times(b->c, b->fork, back_ns - b->clone_ns, b->prepare_ns);
+	ct_birth_settled(b->parent);
+	if (!ct_birth_under_way(b->c, b->parent))
+		ct_drops_apply(b->c, b->parent, UINT64_MAX);
 }
 
 void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 {
-	struct birth b = { .c = c, .idx = idx, .slot = &c->seg->slots[idx], .pagemap_fd = -1 };
+	struct birth b = { .c = c, .idx = idx, .pagemap_fd = -1 };
 	u64 told;
 	int err;
 
-	if (b.slot->parent_slot < CT_SEG_SLOTS)
-		b.parent = c->by_slot[b.slot->parent_slot];
+	if (c->by_slot[idx]) {
+		/* Born already: nobody is twice. */
+		ct_ask_done(c->seg, idx);
+		return;
+	}
+	listen(&b);
+	if (b.parent_slot < CT_SEG_SLOTS)
+		b.parent = c->by_slot[b.parent_slot];
 	b.pid = global_pid(&b);
+	/* Before the reading; an older sample only makes the comparison more careful. */
+	ct_activity_recent(c, &b.activity);
 	err = b.parent ? read_child(&b) : -ESRCH;
 	told = atomic_load(&c->seg->head);
 	b.maps_hash = c->maps_hash;
@@ -439,9 +420,7 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 			b.pid, b.parent->pid, strerror(-err));
 	}
 	if (b.parent)
-		ct_birth_settled(b.parent);
-	if (b.parent && !ct_birth_under_way(c, b.parent))
-		ct_drops_apply(c, b.parent, UINT64_MAX);
+		tell_parents_part(&b);
 	if (!c->by_slot[idx])
 		ct_slot_free(c->seg, idx);
 	if (b.pagemap_fd >= 0)

@@ -190,8 +190,9 @@ void ct_leave_sweep(struct ct_rec_ctx *c, u64 now)
 
 	for (p = c->procs; p; p = next) {
 		next = p->next;
-		if (p->gone_ns && (!ct_birth_under_way(c, p) ||
-				   now - p->gone_ns > c->seg->hold_ns + CT_NSEC_PER_SEC))
+		ct_birth_resync(c, p, now);
+		if (p->gone_ns &&
+		    (!ct_birth_under_way(c, p) || now - p->gone_ns > c->hold_ns + CT_NSEC_PER_SEC))
 			finish_gone(c, p);
 		else if (!p->gone_ns && p->pidfd < 0 &&
 			 (ct_proc_status_read(p->pid, &st) || st.zombie))

@@ -93,6 +93,8 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 
 	c->seg = o->seg;
 	c->start_ns = o->seg->start_ns;
+	c->hold_ns = o->seg->hold_ns;
+	c->seg_size = o->seg->size;
 	c->vmstat_fd = -1;
 	ct_kcaps_probe(&c->caps);
 	ct_kpage_open(&c->kpage);

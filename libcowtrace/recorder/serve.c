@@ -26,6 +26,7 @@
 #define TIMELINE_DUTY 100
 /* An exit waits this long for the birth of a child that its process forked last. */
 #define BIRTH_FIRST_NS (100 * CT_NSEC_PER_MSEC)
+#define ORPHANS_NS (5 * CT_NSEC_PER_SEC)
 /* A program may start another as its last act: that one has yet to say HELLO. */
 #define LINGER_NS (150 * CT_NSEC_PER_MSEC)
 /* Where no vfork or spawn was seen, only a raw one can still be on its way. */
@@ -36,7 +37,7 @@ struct serve {
 	int seg_fd;
 	bool command_ended, stop;
 	u64 empty_since_ns; /* no process since; 0: there are some */
-	u64 next_sweep_ns;
+	u64 next_sweep_ns, next_orphans_ns;
 	/* Slots whose exit waits for the birth of a child. */
 	u32 deferred[256];
 	u64 deferred_ns[256];
@@ -64,7 +65,7 @@ static void set_own(struct ct_proc *p, const struct ct_hello *h)
 
 static int send_welcome(const struct serve *s, int fd, s32 status, u32 slot)
 {
-	struct ct_welcome w = { .status = status, .slot = slot, .seg_size = s->c->seg->size };
+	struct ct_welcome w = { .status = status, .slot = slot, .seg_size = s->c->seg_size };
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { &w, sizeof(w) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -341,6 +342,10 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 			ct_leave_sweep(c, now);
 			ct_leave_check_execs(c, now);
 			ct_strays_check(c, now);
+		}
+		if (now >= s.next_orphans_ns) {
+			s.next_orphans_ns = now + ORPHANS_NS;
+			ct_birth_free_orphans(c);
 		}
 		if (one_reading(c, now))
 			continue;

@@ -134,6 +134,8 @@ struct ct_proc {
 	struct ct_drop *drops;
 	u32 nr_drops, cap_drops;
 	u32 forks_seen; /* births handled, and clones that failed */
+	u32 begun; /* forks begun when that was looked at last, ... */
+	u64 begun_ns; /* ... and when; 0: never yet */
 	u32 birth_fork; /* id of the fork that made it; 0: a HELLO did */
 
 	struct ct_image *last; /* the newest reading, whatever for */
@@ -167,10 +169,11 @@ struct ct_expected {
 	u64 deadline_ns;
 };
 
-/* The newest forks, for what the parent tells after the child's birth. */
+/* The newest births, for what the parent tells after them. */
 struct ct_recent {
-	u32 slot, fork;
-	s32 pid;
+	u32 slot, fork; /* fork: id; 0: could not be read */
+	s32 pid; /* as the child sees it */
+	u64 clone_ns;
 };
 #define CT_RECENT 1024
 
@@ -191,6 +194,8 @@ struct ct_rec_ctx {
 	struct ct_activity activity; /* the newest sample */
 	u64 activity_ns, ksm_ns;
 	u64 start_ns;
+	/* Of the segment, before the programs could write to it. */
+	u64 hold_ns, seg_size;
 	bool force_no_pfns;
 
 	struct ct_outbox *out;
@@ -208,6 +213,7 @@ struct ct_rec_ctx {
 	struct ct_expected *expected;
 	u32 nr_expected, cap_expected;
 	struct ct_recent recent[CT_RECENT];
+	u32 nr_recent; /* ever; the newest is at (nr_recent - 1) % CT_RECENT */
 	struct ct_ring_reader ring;
 	u64 dropped_told, torn_told;
 	struct ct_totals totals;
@@ -258,6 +264,11 @@ void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const 
 
 /* birth.c */
 void ct_birth_serve(struct ct_rec_ctx *c, u32 slot);
+
+/* underway.c: forks that have begun */
+/* A birth is over, counted or not: the parent's word may come before or after it. */
+void ct_birth_remember(struct ct_rec_ctx *c, const struct ct_recent *r);
+void ct_birth_tell_times(struct ct_rec_ctx *c, u32 fork, u64 fork_ns, u64 arm_ns);
 /* The parent's clone has returned with a child. */
 void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev);
 /* Gives up births that will not come: the child was killed before it spoke. */
@@ -266,6 +277,10 @@ void ct_birth_expire(struct ct_rec_ctx *c, u64 now);
 void ct_birth_settled(struct ct_proc *p);
 /* True when a clone of p has begun and its child has not been read yet. */
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p);
+/* Settles forks of p whose end was never told; to be called now and then. */
+void ct_birth_resync(struct ct_rec_ctx *c, struct ct_proc *p, u64 now);
+/* Frees slots of children that were never read and have gone; some 50 us. */
+void ct_birth_free_orphans(struct ct_rec_ctx *c);
 
 /* written.c: pages that a child wrote before it was read */
 struct ct_written {

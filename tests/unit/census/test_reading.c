@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -93,10 +94,21 @@ static void touch_all(void)
 	madvise(at.huge + CT_HUGE_SIZE, CT_PAGE_SIZE, MADV_DONTNEED);
 }
 
+/* Whoever makes the kernel move pages holds this; the pages compared here must stay. */
+static int hold_still(void)
+{
+	int fd = open("/tmp/cowtrace-sysfs.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+	return fd < 0 || flock(fd, LOCK_EX);
+}
+
 static int setup(void **state)
 {
 	int fds[2];
 	char c;
+
+	if (hold_still())
+		return -1;
 
 	ct_kcaps_probe(&caps);
 	if (!caps.pfns || !caps.kpage)

@@ -4,9 +4,11 @@
 #define CTX_UTIL_H
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/futex.h"
 #include "channel/slot.h"
+#include "recorder/io.h"
 #include "recorder/recorder.h"
 #include "recorder/state.h"
 #include "recorder_util.h"
@@ -14,12 +16,15 @@
 static inline struct ct_rec_ctx *ctx_open(void)
 {
 	struct ct_rec_ctx *c = calloc(1, sizeof(*c));
+	int fd = memfd_create(CT_SEG_MEMFD_NAME, MFD_CLOEXEC);
 
-	c->seg = mmap(NULL, sizeof(*c->seg), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
+	assert_int_equal(ftruncate(fd, sizeof(*c->seg)), 0);
+	c->seg = mmap(NULL, sizeof(*c->seg), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(c->seg, MAP_FAILED);
+	close(fd);
 	assert_int_equal(ct_segment_init(c->seg, sizeof(*c->seg), 100 * CT_NSEC_PER_MSEC), 0);
 	c->start_ns = c->seg->start_ns;
+	c->hold_ns = c->seg->hold_ns;
 	c->vmstat_fd = -1;
 	c->kpage.flags_fd = c->kpage.count_fd = -1;
 	c->out = outbox_open();
@@ -27,6 +32,19 @@ static inline struct ct_rec_ctx *ctx_open(void)
 	c->sites = ct_sites_create(c->out);
 	c->names = ct_names_create();
 	return c;
+}
+
+/* What is needed to make processes, and to read them. */
+static inline void ctx_open_for_births(struct ct_rec_ctx *c)
+{
+	static const char token[CT_TOKEN_LEN + 1] = "0123456789abcdef0123456789abcdef";
+	int control[2];
+
+	/* Nobody connects, nobody says anything: any two sockets do. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+	assert_int_equal(ct_io_create(c->seg, control[0], control[1], token, &c->io), 0);
+	ct_kcaps_probe(&c->caps);
+	ct_kpage_open(&c->kpage);
 }
 
 /* A process without memory of its own to read, in the next free slot. */
@@ -114,10 +132,15 @@ static inline void proc_close(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_tagmap_unref(p->fork_tags);
 	ct_modmap_unref(p->modmap);
 	ct_image_unref(p->last);
+	ct_image_unref(p->exec_image);
+	ct_regionset_unref(p->regions);
+	free(p->hot);
 	free(p->region_ids);
 	free(p->drops);
 	if (p->pagemap_fd >= 0)
 		close(p->pagemap_fd);
+	if (p->pidfd >= 0)
+		ct_io_unwatch(c->io, p->pidfd);
 	free(p);
 }
 
@@ -125,6 +148,9 @@ static inline void ctx_close(struct ct_rec_ctx *c)
 {
 	while (c->procs)
 		proc_close(c, c->procs);
+	ct_io_destroy(c->io);
+	ct_kpage_close(&c->kpage);
+	ct_reader_fini(&c->reader);
 	ct_modules_destroy(c->modules);
 	ct_sites_destroy(c->sites);
 	ct_names_destroy(c->names);

@@ -230,6 +230,7 @@ static bool fault_unit(struct ct_ledger *l, struct proc *p, u64 page, bool write
 {
 	struct vma *v = ct_vma_at(p, page);
 	struct unit *u = ct_unit_find(p, page);
+	u64 nr;
 
 	*ret_rc = 0;
 	if (!v || (write && !v->writable))
@@ -237,7 +238,11 @@ static bool fault_unit(struct ct_ledger *l, struct proc *p, u64 page, bool write
 	if (!u) {
 		if (!ct_populate_unit(l, p, v, page, write))
 			return false;
-		count_fresh(eff, UNIT_PAGES);
+		/* The first page of a folio faults; the others are there then. */
+		nr = UNIT_PAGES >> ct_frame_see(l, ct_unit_find(p, page)->same)->order;
+		count_fresh(eff, nr);
+		if (nr < UNIT_PAGES)
+			count_writable(eff, UNIT_PAGES - nr);
 		return true;
 	}
 	if (u->is_each || ct_pte_kind(u->same) != PTE_PRESENT || v->backing == CT_BACK_SHARED)

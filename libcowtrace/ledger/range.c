@@ -126,9 +126,52 @@ int ct_ledger_dontneed(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct
 	return l->oom ? -ENOMEM : 0;
 }
 
+/* Only this process maps the folio, and nothing else holds it. */
+static bool all_mine(const struct ct_ledger *l, const struct proc *p, const struct folio *fo)
+{
+	bool first = fo->own.id[0] == p->mm, second = fo->own.id[1] == p->mm;
+
+	return !fo->extra && ((first && fo->own.count[0] == fo->own.total) ||
+			      (second && fo->own.count[1] == fo->own.total));
+}
+
+/* A huge mapping that MADV_FREE covers in part: it goes, and the folio with it. */
+static void free_cut(struct ct_ledger *l, struct proc *p, u64 page, struct ct_effect *eff)
+{
+	struct unit *u = page & UNIT_MASK ? ct_unit_find(p, page) : NULL;
+
+	if (!u || !u->pmd || ct_pte_kind(u->same) != PTE_PRESENT ||
+	    !all_mine(l, p, ct_folio_see(l, u->same)))
+		return;
+	ct_unit_split(l, p, u, eff);
+	ct_block_split_folio(l, u->same & PTE_FRAME_MASK);
+}
+
+/*
+ * A large folio mapped by PTEs: to 6.9 each that is met is broken up, later only
+ * those that the range does not cover whole.
+ */
+static void free_pte(struct ct_ledger *l, struct proc *p, u64 page, u64 start, u64 end)
+{
+	struct unit *u = ct_unit_find(p, page);
+	ct_pte pte = u && !u->pmd ? ct_pte_get(u, page & UNIT_MASK) : PTE_NONE;
+	const struct folio *fo;
+	u64 first, nr;
+
+	if (ct_pte_kind(pte) != PTE_PRESENT)
+		return;
+	fo = ct_folio_see(l, pte);
+	if (!fo)
+		return;
+	nr = 1ULL << ct_frame_see(l, pte)->order;
+	first = page - ((pte & PTE_FRAME_MASK) & (nr - 1));
+	if (all_mine(l, p, fo) &&
+	    (l->opts.model < COWTRACE_MODEL_G5_LATE || first < start || first + nr > end))
+		ct_block_split_folio(l, pte & PTE_FRAME_MASK);
+}
+
 int ct_ledger_free(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff)
 {
-	u64 ends[2] = { page, page + nr };
 	struct proc *p;
 	int rc;
 
@@ -137,19 +180,10 @@ int ct_ledger_free(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_eff
 		return rc;
 	if (!all_mapped(p, page, page + nr))
 		return -EFAULT;
-	for (int e = 0; e < 2; e++) {
-		struct unit *u = ends[e] & UNIT_MASK ? ct_unit_find(p, ends[e]) : NULL;
-		const struct folio *fo;
-
-		if (!u || !u->pmd || ct_pte_kind(u->same) != PTE_PRESENT)
-			continue;
-		fo = ct_folio_see(l, u->same);
-		/* Shared or held huge pages are left as they are. */
-		if (fo->own.total > 1 || fo->extra)
-			continue;
-		ct_unit_split(l, p, u, eff);
-		ct_block_split_folio(l, u->same & PTE_FRAME_MASK);
-	}
+	free_cut(l, p, page, eff);
+	free_cut(l, p, page + nr, eff);
+	for (u64 q = page; q < page + nr; q++)
+		free_pte(l, p, q, page, page + nr);
 	return l->oom ? -ENOMEM : 0;
 }
 

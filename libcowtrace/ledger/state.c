@@ -101,12 +101,11 @@ static void state_anon(struct ct_ledger *l, const struct proc *p, const struct u
 	st->refcount = fr->mapcount + fr->extra + !!(fr->flags & FR_SWAPCACHE);
 	if (fr->extra >= PIN_BIAS)
 		st->flags |= COWTRACE_BIT(COWTRACE_FIELD_PINNED);
-	if (!(fr->flags & FR_BATCHED))
-		return;
-	/* Whose batch: nobody can tell. */
-	st->refcount++;
-	st->flags &= ~COWTRACE_BIT(COWTRACE_FIELD_LRU);
-	st->known &= ~COWTRACE_BIT(COWTRACE_FIELD_LRU_LOCAL);
+	/* Many things drain a batch (exit and munmap among them, to 6.12): who knows? */
+	if (fr->flags & FR_BATCHED)
+		st->known &= ~(COWTRACE_BIT(COWTRACE_FIELD_LRU) |
+			       COWTRACE_BIT(COWTRACE_FIELD_LRU_LOCAL) |
+			       COWTRACE_BIT(COWTRACE_FIELD_REFCOUNT));
 }
 
 void ct_state_of(struct ct_ledger *l, const struct proc *p, const struct unit *u, u32 i,

@@ -327,6 +327,10 @@ static void test_fork_inside(void **state)
 		sigprocmask(SIG_UNBLOCK, &alarm, NULL);
 	}
 	setitimer(ITIMER_REAL, &off, NULL);
+	if (getpid() != fork_host)
+		_exit(0);
+	for (; waited < forks; waited++)
+		wait(NULL);
 	while (ct_ring_next(seg, &reader, 1, &got))
 		next += got.addr == next;
 	assert_int_equal(next, n);

@@ -210,7 +210,10 @@ struct ct_segment {
 	_Atomic u64 dropped; /* events that found the ring full */
 
 	_Atomic u32 slot_hint;
-	/* Phase names by id; 0 is "" (none).  Claimed by the traced side with CAS. */
+	/*
+	 * Phase names by id; 0 is "" (none) and counts.  Claimed by the traced side with
+	 * CAS on nr_phases, which begins at 0 or 1; the first byte of a name comes last.
+	 */
 	_Atomic u32 nr_phases;
 	char phases[64][CT_TAG_NAME];
 

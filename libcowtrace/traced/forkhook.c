@@ -104,9 +104,9 @@ static void pop_in_child(u32 at)
 	pending.depth = at;
 }
 
-static void report_loss(const struct ct_self *self, u64 why)
+static void report_loss(const struct ct_self *self, u64 why, u64 slot)
 {
-	struct ct_event ev = { .type = CT_EV_LOSS, .arg = why };
+	struct ct_event ev = { .type = CT_EV_LOSS, .arg = why, .arg2 = slot };
 
 	ct_event_now(self, &ev, CT_SITE_NONE);
 }
@@ -144,7 +144,7 @@ static void begin(struct ct_fork *fork, u32 how)
 		return;
 	idx = ct_slot_claim(self.seg, how, self.slot);
 	if (idx < 0) {
-		report_loss(&self, CT_LOSS_NO_SLOT);
+		report_loss(&self, CT_LOSS_NO_SLOT, 0);
 		return;
 	}
 	slot = &self.seg->slots[idx];
@@ -214,7 +214,7 @@ static void leave_other_namespace(struct ct_segment *seg, const struct ct_fork *
 {
 	struct ct_self parent = { .seg = seg, .slot = fork->parent };
 
-	report_loss(&parent, CT_LOSS_PIDNS);
+	report_loss(&parent, CT_LOSS_PIDNS, (u64)fork->slot);
 	ct_slot_unclaim(seg, (u32)fork->slot, fork->generation);
 	ct_guard_detach();
 }

@@ -58,22 +58,21 @@ static _Atomic char *first_byte(struct ct_segment *seg, u32 id)
 /* The number of a phase, claimed if it is new; 0 for "", -ENOSPC when all are used. */
 static int phase_id(struct ct_segment *seg, const char *name)
 {
-	const u32 max = ct_array_size(seg->phases) - 1;
 	u32 nr = atomic_load_explicit(&seg->nr_phases, memory_order_acquire);
 	u32 id;
 
 	if (!*name)
 		return 0;
-	for (id = 1; id <= ct_min(nr, max); id++)
+	for (id = 1; id < ct_min(nr, ct_array_size(seg->phases)); id++)
 		if (atomic_load_explicit(first_byte(seg, id), memory_order_acquire) == *name &&
 		    !strncmp(seg->phases[id], name, CT_TAG_NAME))
 			return (int)id;
 	do {
-		if (nr >= max)
+		id = ct_max(nr, 1U); /* number 0 is taken, said or not */
+		if (id >= ct_array_size(seg->phases))
 			return -ENOSPC;
 	} while (!atomic_compare_exchange_weak_explicit(
-		&seg->nr_phases, &nr, nr + 1, memory_order_acq_rel, memory_order_acquire));
-	id = nr + 1;
+		&seg->nr_phases, &nr, id + 1, memory_order_acq_rel, memory_order_acquire));
 	memcpy(&seg->phases[id][1], name + 1, strlen(name));
 	atomic_store_explicit(first_byte(seg, id), *name, memory_order_release);
 	return (int)id;

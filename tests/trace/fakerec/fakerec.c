@@ -178,10 +178,11 @@ static void serve_ask(u32 idx)
 	if (rec.delay_ns)
 		nanosleep(&ts, NULL);
 	fprintf(rec.log,
-		"%s pid=%d parent=%d how=%u tid=%d phase=%s now=%s pcs=%u window_ns=%" PRIu64,
+		"%s pid=%d parent=%d how=%u tid=%d phase=%s now=%s pcs=%u window_ns=%" PRIu64
+		" prepare_ns=%u",
 		names[kind], slot->pid, parent, slot->how, slot->tid,
 		rec.seg->phases[slot->phase % 64], rec.seg->phases[slot->phase_now % 64],
-		slot->nr_pcs, slot->born_ns - slot->clone_ns);
+		slot->nr_pcs, slot->born_ns - slot->clone_ns, slot->prepare_ns);
 	if (kind == CT_ASK_EXEC)
 		fprintf(rec.log, " path=%s", slot->exec_path);
 	waited = ct_ask_done(rec.seg, idx);

@@ -398,7 +398,7 @@ static const struct {
 	{ "unmap", 3, 4, do_unmap },	 { "dontneed", 3, 4, do_dontneed },
 	{ "free", 3, 4, do_free },	 { "protect", 5, 5, do_protect },
 	{ "remap", 4, 4, do_remap },	 { "advise", 4, 5, do_advise },
-	{ "merge", 7, 7, do_merge },	 { "unmerge", 3, 3, do_unmerge },
+	{ "merge", 7, 7, do_merge },	 { "unmerge", 3, 4, do_unmerge },
 	{ "pageout", 3, 4, do_pageout }, { "pin", 5, 5, do_pin },
 	{ "unpin", 4, 4, do_unpin },	 { "collapse", 3, 4, do_collapse },
 	{ "split", 3, 4, do_split },	 { "drain", 1, 1, do_drain },

@@ -73,7 +73,8 @@ static int own(struct ct_tagmap **pm, u32 more)
 		free(v);
 		return -ENOMEM;
 	}
-	memcpy(v, m->v, m->nr * sizeof(*v));
+	if (m->nr)
+		memcpy(v, m->v, m->nr * sizeof(*v));
 	*copy = (struct ct_tagmap){ 1, m->nr, cap, m->version + 1, v };
 	m->refs--;
 	*pm = copy;

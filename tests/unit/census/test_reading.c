@@ -102,6 +102,17 @@ static int hold_still(void)
 	return fd < 0 || flock(fd, LOCK_EX);
 }
 
+/* A sanitizer's shadow is terabytes of address space: not looked at entry by entry. */
+static void leave_out_reserves(void)
+{
+	size_t i, nr = 0;
+
+	for (i = 0; i < maps.nr; i++)
+		if (maps.vmas[i].end - maps.vmas[i].start < 1ULL << 30)
+			maps.vmas[nr++] = maps.vmas[i];
+	maps.nr = nr;
+}
+
 static int setup(void **state)
 {
 	int fds[2];
@@ -126,8 +137,10 @@ static int setup(void **state)
 	if (read(fds[0], &c, 1) != 1)
 		return -1;
 	close(fds[0]);
-	return ct_kpage_open(&kpage) || ct_pagemap_open(child, &pagemap_fd) ||
-	       ct_maps_load(child, &maps);
+	if (ct_maps_load(child, &maps))
+		return -1;
+	leave_out_reserves();
+	return ct_kpage_open(&kpage) || ct_pagemap_open(child, &pagemap_fd);
 }
 
 static int teardown(void **state)
@@ -257,7 +270,8 @@ static void read_and_check(bool scan, bool pfns)
 	img = take(&r, &o);
 	assert_true(check_image(img, &o, &alone) > BIG / CT_PAGE_SIZE);
 	assert_true(nr_ticks > 1);
-	assert_int_equal(r.nr_alone, alone);
+	/* What we have written since the reading leaves the child alone with it, too. */
+	assert_in_range(alone, r.nr_alone, r.nr_alone + 64);
 	assert_true(r.nr_exclusive <= r.nr_alone);
 	for (i = 1; i < r.nr_exclusive; i++)
 		assert_true(r.exclusive[i - 1] < r.exclusive[i]);

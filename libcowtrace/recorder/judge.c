@@ -55,12 +55,20 @@ u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b)
 	       (b->swapped_out - a->swapped_out) + (b->collapsed - a->collapsed) * CT_HUGE_PAGES;
 }
 
+/*
+ * The counters rise when a batch of pages has been moved (32 in compaction, on
+ * each of some CPUs), and the readings are not of the counters' instants: where
+ * anything moves, this many more may have been.
+ */
+#define MOVED_SLACK 64
+
 /* Judging a changed page when more than copy-on-write has been at work. */
 struct judge {
 	struct ct_rec_ctx *c;
 	struct ct_share *s;
 	bool ksm;    /* ksmd may have changed these pages */
 	bool forked; /* the process has forked again, which clears AnonExclusive */
+	struct ct_proc *self;
 	struct ct_proc *partner;
 	const struct ct_image *partner_end; /* of a partner that has gone */
 	/*
@@ -76,6 +84,30 @@ static enum ct_outcome unless_moved(u64 *budget)
 		return CT_OUT_COPIED;
 	--*budget;
 	return CT_OUT_UNKNOWN;
+}
+
+/*
+ * Flags are the frame's: they say something of the page while it is still there,
+ * and nothing once it has been moved on.
+ */
+static bool still_there(const struct judge *j, u64 page, ct_ent now)
+{
+	ct_ent again = CT_ENT_NONE;
+
+	if (!j->self || j->self->pagemap_fd < 0)
+		return false;
+	ct_reading_pages(j->self->pagemap_fd, &j->c->caps, &page, 1, &again);
+	return again == now;
+}
+
+static bool is_exclusive(const struct judge *j, ct_ent e)
+{
+	u64 flags = 0;
+
+	if (!j->c->caps.anon_exclusive)
+		return false;
+	ct_kpage_flags(&j->c->kpage, ct_ent_pfn(e), 1, &flags);
+	return flags & CT_KPF_ANON_EXCLUSIVE;
 }
 
 /*
@@ -96,8 +128,12 @@ static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now
 		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
 	else if (j->partner_end)
 		theirs = ct_image_get(j->partner_end, page);
+	/*
+	 * Unless it was moved, and the relative's own new page was given the frame
+	 * that became free: but then it has written it.
+	 */
 	if (theirs == orig && live && !j->ksm)
-		return CT_OUT_COPIED;
+		return is_exclusive(j, theirs) ? unless_moved(&j->moved) : CT_OUT_COPIED;
 	if (!j->c->caps.anon_exclusive ||
 	    ct_kpage_flags(&j->c->kpage, ct_ent_pfn(now), 1, &flags) != 1)
 		return CT_OUT_UNKNOWN;
@@ -106,7 +142,7 @@ static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now
 	if (j->ksm)
 		/* Merged pages are never exclusive, whatever KPF_KSM says on this kernel. */
 		return theirs == orig && written ? CT_OUT_COPIED : CT_OUT_UNKNOWN;
-	if (theirs == now || !written)
+	if (theirs == now || (!written && still_there(j, page, now)))
 		return CT_OUT_KEPT;
 	return unless_moved(theirs == orig ? &j->moved_since_end : &j->moved);
 }
@@ -120,7 +156,8 @@ int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *
 	struct judge j = { .c = c,
 			   .s = s,
 			   .ksm = p && p->ksm_eyes,
-			   .forked = why == CT_SIDE_END_NEXT_FORK,
+			   .forked = why == CT_SIDE_END_NEXT_FORK || s->frozen,
+			   .self = p,
 			   .partner = f->proc[other] };
 	struct ct_compare cmp = {
 		.orig = f->orig,
@@ -140,6 +177,8 @@ int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *
 		j.moved_since_end = ct_activity_moved(&f->end_activity[other], activity);
 	}
 	if (j.ksm || j.moved) {
+		j.moved += MOVED_SLACK;
+		j.moved_since_end += MOVED_SLACK;
 		cmp.judge = judge_change;
 		cmp.judge_arg = &j;
 	}

@@ -21,8 +21,6 @@
 #define NR_ENTRIES 16384 /* 64 MiB of address space a pread */
 /* Reading over a hole this small is cheaper than another system call. */
 #define GAP_PAGES 64
-/* From here on a VMA is looked at by itself: smaller ones hold no huge page. */
-#define LARGE_VMA CT_HUGE_SIZE
 
 struct pass {
 	struct ct_reader *r;
@@ -36,16 +34,19 @@ static int reader_prepare(struct ct_reader *r)
 {
 	if (!r->runs)
 		r->runs = malloc(NR_RUNS * sizeof(*r->runs));
+	if (!r->left)
+		r->left = malloc(2 * NR_RUNS * sizeof(*r->left));
 	if (!r->entries)
 		r->entries = malloc(NR_ENTRIES * sizeof(*r->entries));
 	r->nr_exclusive = 0;
 	r->nr_alone = 0;
-	return r->runs && r->entries ? 0 : -ENOMEM;
+	return r->runs && r->left && r->entries ? 0 : -ENOMEM;
 }
 
 void ct_reader_fini(struct ct_reader *r)
 {
 	free(r->runs);
+	free(r->left);
 	free(r->entries);
 	free(r->exclusive);
 	memset(r, 0, sizeof(*r));
@@ -185,17 +186,58 @@ static int read_runs(struct pass *p, const struct ct_scan_run *runs, size_t nr)
 	return 0;
 }
 
-/* [start, end) with anything in it, file mappings too: only the anonymous pages. */
+/* Takes what the plan leaves out away from runs[0..nr); returns how many remain, in out. */
+static size_t leave_out(const struct ct_plan *plan, const struct ct_scan_run *runs, size_t nr,
+			struct ct_scan_run *out, size_t cap)
+{
+	const struct ct_plan_range *v = plan->leave_out;
+	u32 k = nr ? ct_plan_seek(v, plan->nr_leave_out, runs[0].start) : 0;
+	size_t i, n = 0;
+
+	for (i = 0; i < nr; i++) {
+		u64 at = runs[i].start;
+
+		while (k < plan->nr_leave_out && v[k].end <= at)
+			k++;
+		while (at < runs[i].end && n < cap) {
+			u64 end = runs[i].end;
+
+			if (k < plan->nr_leave_out && v[k].start <= at) {
+				at = ct_min(end, v[k].end);
+				k += v[k].end <= at;
+				continue;
+			}
+			if (k < plan->nr_leave_out && v[k].start < end)
+				end = v[k].start;
+			out[n++] = (struct ct_scan_run){ at, end, runs[i].categories };
+			at = end;
+		}
+	}
+	return n;
+}
+
+/*
+ * [start, end) with anything in it, file mappings too.  What is mapped is listed
+ * without a look at the pages; what is not left out is read, and the read tells
+ * whose it is.  Without PFNs the read cannot tell the zero page: then the listing
+ * must, and takes its time.
+ */
 static int read_mixed(struct pass *p, u64 start, u64 end)
 {
+	struct ct_reader *r = p->r;
+	const bool pfns = p->o->caps->pfns;
+
 	while (start < end) {
-		ssize_t nr = ct_pagemap_scan_anon(p->fd, start, end, p->r->runs, NR_RUNS, &start);
+		ssize_t nr = pfns ? ct_pagemap_scan_mapped(p->fd, start, end, r->runs, NR_RUNS, &start)
+				  : ct_pagemap_scan_anon(p->fd, start, end, r->runs, NR_RUNS, &start);
+		size_t left;
 		int err;
 
 		if (nr < 0)
 			return (int)nr;
 		p->seen_any |= nr > 0;
-		err = read_runs(p, p->r->runs, (size_t)nr);
+		left = leave_out(p->o->plan, r->runs, (size_t)nr, r->left, 2 * NR_RUNS);
+		err = read_runs(p, r->left, left);
 		if (err)
 			return err;
 	}
@@ -229,14 +271,13 @@ static int read_dense(struct pass *p, u64 start, u64 end)
 	return 0;
 }
 
-/* A large private anonymous VMA: what is huge is listed first, for next to nothing. */
-static int read_large(struct pass *p, const struct ct_vma *v)
+/* Large private anonymous memory: what is huge is listed first, for next to nothing. */
+static int read_large(struct pass *p, u64 start, u64 end)
 {
-	u64 at = v->start, next = v->start;
+	u64 at = start, next = start;
 
-	while (next < v->end) {
-		ssize_t i,
-			nr = ct_pagemap_scan_huge(p->fd, next, v->end, p->r->runs, NR_RUNS, &next);
+	while (next < end) {
+		ssize_t i, nr = ct_pagemap_scan_huge(p->fd, next, end, p->r->runs, NR_RUNS, &next);
 		int err = nr < 0 ? (int)nr : 0;
 
 		for (i = 0; !err && i < nr; i++) {
@@ -251,42 +292,24 @@ static int read_large(struct pass *p, const struct ct_vma *v)
 		if (err)
 			return err;
 	}
-	return read_dense(p, at, v->end);
+	return read_dense(p, at, end);
 }
 
-static bool is_large(const struct ct_vma *v)
-{
-	return !v->ino && v->end - v->start >= LARGE_VMA;
-}
-
-/*
- * Large anonymous VMAs by themselves; all that lies between them in one scan,
- * which asks the kernel to look at each page's descriptor (whose is it?): right
- * for libraries, too slow for a heap.  Large shared mappings are passed over.
- */
+/* The whole address space: large anonymous memory by itself, and what lies between. */
 static int read_by_scan(struct pass *p)
 {
-	const struct ct_maps *m = p->o->maps;
-	u64 start = 0, end = 0; /* of what lies between */
-	size_t i;
+	const struct ct_plan *plan = p->o->plan;
+	u64 at = 0;
+	u32 i;
 	int err = 0;
 
-	for (i = 0; i < m->nr && !err; i++) {
-		const struct ct_vma *v = &m->vmas[i];
-
-		if (v->start >= CT_USER_END)
-			break;
-		if (!v->shared && !is_large(v)) {
-			start = end ? start : v->start;
-			end = v->end;
-		} else if (v->end - v->start >= LARGE_VMA) {
-			err = read_mixed(p, start, end);
-			start = end = 0;
-			if (!err && !v->shared)
-				err = read_large(p, v);
-		}
+	for (i = 0; i < plan->nr_large && !err; i++) {
+		err = read_mixed(p, at, plan->large[i].start);
+		if (!err)
+			err = read_large(p, plan->large[i].start, plan->large[i].end);
+		at = plan->large[i].end;
 	}
-	return err ? err : read_mixed(p, start, end);
+	return err ? err : read_mixed(p, at, CT_USER_END);
 }
 
 static int read_by_maps(struct pass *p)

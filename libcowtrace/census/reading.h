@@ -9,6 +9,7 @@
 #define CT_CENSUS_READING_H
 
 #include "census/image.h"
+#include "census/plan.h"
 #include "sys/kcaps.h"
 #include "sys/maps.h"
 #include "sys/pagemap.h"
@@ -21,7 +22,9 @@ struct ct_own_range {
 
 struct ct_reading_opts {
 	const struct ct_kcaps *caps;
-	const struct ct_maps *maps; /* its VMAs, parsed; what is mapped since is not read */
+	const struct ct_plan *plan; /* of its VMAs, now or a moment ago */
+	/* Its VMAs, parsed: needed where the kernel has no PAGEMAP_SCAN; else may be NULL. */
+	const struct ct_maps *maps;
 	const struct ct_own_range *own;
 	size_t nr_own;
 	/* Chunks are shared with this image where nothing changed; may be NULL. */
@@ -34,6 +37,7 @@ struct ct_reading_opts {
 /* Scratch memory, kept between readings.  Zero-initialise. */
 struct ct_reader {
 	struct ct_scan_run *runs;
+	struct ct_scan_run *left; /* of them, what is to be read */
 	u64 *entries;
 	/*
 	 * Out: pages that were mapped once, up to the cap, ascending; at a fork's

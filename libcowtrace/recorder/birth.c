@@ -40,7 +40,7 @@ struct birth {
 	struct ct_regionset *regions;
 	u32 fork; /* its id; 0: not counted */
 	int pagemap_fd;
-	u64 maps_hash;		     /* of the child's maps, which are in c->maps */
+	struct ct_mapset *maps; /* the child's VMAs */
 	struct ct_activity activity; /* before the reading */
 	bool late;
 	u64 read_ns;		   /* when the reading was over */
@@ -151,7 +151,6 @@ static int read_child(struct birth *b)
 	const struct ct_proc *from = b->parent;
 	struct ct_reading_opts opts = {
 		.caps = &c->caps,
-		.maps = &c->maps,
 		.own = from && from->own ? from->own->v : NULL,
 		.nr_own = from && from->own ? from->own->nr : 0,
 		.base = from ? from->last : NULL,
@@ -162,11 +161,15 @@ static int read_child(struct birth *b)
 		opts.base = from->shares->fork->orig;
 	err = ct_pagemap_open(b->pid, &b->pagemap_fd);
 	if (!err)
-		err = ct_proc_maps(c, b->pid);
-	if (!err && !is_ours(&c->maps))
+		err = ct_mapset_get(b->pid, b->pagemap_fd, &c->caps, from->mapset, false,
+				    &b->maps);
+	if (!err && !is_ours(&b->maps->maps))
 		err = -ESRCH;
-	if (!err)
+	if (!err) {
+		opts.maps = &b->maps->maps;
+		opts.plan = &b->maps->plan;
 		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
+	}
 	if (!err)
 		ct_written_find(c, from, b->img, b->sp, b->tp, &b->written);
 	return err;
@@ -335,7 +338,10 @@ static void enter(struct birth *b)
 	b->pagemap_fd = -1;
 	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->clone_ns));
 
-	b->regions = ct_proc_regions(c, b->parent, b->child->tags, b->maps_hash);
+	b->child->mapset = ct_mapset_ref(b->maps);
+	ct_mapset_unref(b->parent->mapset);
+	b->parent->mapset = ct_mapset_ref(b->maps);
+	b->regions = ct_proc_regions(c, b->parent, b->child->tags, b->maps);
 	f = b->regions ? fork_create(b) : NULL;
 	if (!f)
 		return;
@@ -402,7 +408,6 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 	ct_activity_recent(c, &b.activity);
 	err = b.parent ? read_child(&b) : -ESRCH;
 	told = atomic_load(&c->seg->head);
-	b.maps_hash = c->maps_hash;
 	b.late = !ct_ask_done(c->seg, idx);
 	b.read_ns = ct_now_ns();
 	if (!err) {
@@ -427,5 +432,6 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 		close(b.pagemap_fd);
 	ct_image_unref(b.img);
 	ct_regionset_unref(b.regions);
+	ct_mapset_unref(b.maps);
 	free(b.written.v);
 }

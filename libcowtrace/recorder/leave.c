@@ -20,14 +20,21 @@
 /* An exec that neither failed nor said HELLO by then went to a program we are not in. */
 #define EXEC_PATIENCE_NS CT_NSEC_PER_SEC
 
+/* Asking the kernel (smaps_rollup) takes this share of one core at most: 1 in ... */
+#define WITNESS_DUTY 10
+
 /* The kernel's own word on the process, while it stands still. */
 static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
 {
+	u64 now = ct_now_ns();
 	struct ct_smaps_sum sum;
 	struct ct_fork *f;
 
-	if (!p->shares || p->shares->side != CT_SIDE_CHILD || ct_smaps_rollup(p->pid, &sum))
+	if (!p->shares || p->shares->side != CT_SIDE_CHILD || now < c->next_witness_ns ||
+	    ct_smaps_rollup(p->pid, &sum))
 		return;
+	/* Of hundreds a second not every one is asked about: one in ten of the time. */
+	c->next_witness_ns = now + (ct_now_ns() - now) * WITNESS_DUTY;
 	f = p->shares->fork;
 	f->have_witness = true;
 	f->witness_process = p->id;
@@ -62,6 +69,9 @@ static void learn_name(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_rec rec = { .type = CT_REC_PROCESS_COMM };
 	char comm[sizeof(p->comm)];
 
+	/* What lived that short is one of many: not worth another 15 us of its exit. */
+	if (ct_now_ns() - p->born_ns < 100 * CT_NSEC_PER_MSEC)
+		return;
 	if (ct_proc_comm(p->pid, comm, sizeof(comm)) || !strcmp(comm, p->comm))
 		return;
 	memcpy(p->comm, comm, sizeof(comm));

@@ -110,6 +110,7 @@ struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const st
 	p->pagemap_fd = -1;
 	p->wstatus = -1;
 	p->pid = pid;
+	p->born_ns = ct_now_ns();
 	p->slot = slot;
 	if (inherit(p, from) || join_family(p, from)) {
 		ct_tagmap_unref(p->tags);
@@ -196,6 +197,7 @@ static void proc_free(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_tagmap_unref(p->fork_tags);
 	ct_modmap_unref(p->modmap);
 	ct_regionset_unref(p->regions);
+	ct_mapset_unref(p->mapset);
 	ct_image_unref(p->last);
 	ct_image_unref(p->exec_image);
 	ct_parting_forget(p);
@@ -261,34 +263,11 @@ static u64 mix(u64 h, u64 v)
 	return h ^ h >> 32;
 }
 
-static u64 hash_bytes(u64 h, const char *s, size_t len)
-{
-	u64 v;
-
-	for (; len >= 8; s += 8, len -= 8) {
-		memcpy(&v, s, 8);
-		h = mix(h, v);
-	}
-	v = 0;
-	memcpy(&v, s, len);
-	return mix(h, v + len);
-}
-
-int ct_proc_maps(struct ct_rec_ctx *c, s32 pid)
-{
-	int err = ct_maps_read(pid, &c->maps);
-
-	if (err)
-		return err;
-	c->maps_hash = hash_bytes(0, c->maps.text, c->maps.text_len);
-	return ct_maps_parse(&c->maps);
-}
-
 struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
-				     const struct ct_tagmap *tags, u64 maps_hash)
+				     const struct ct_tagmap *tags, const struct ct_mapset *maps)
 {
 	struct ct_region_inputs in = {
-		.maps = &c->maps,
+		.maps = &maps->maps,
 		.tags = tags,
 		.own = p->own ? p->own->v : NULL,
 		.nr_own = p->own ? p->own->nr : 0,
@@ -302,7 +281,7 @@ struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
 	struct ct_regionset *set;
 	u64 hash;
 
-	hash = mix(maps_hash, ct_tagmap_version(tags));
+	hash = mix(maps->hash, ct_tagmap_version(tags));
 	hash = mix(hash, (u64)p->thp << 8 | p->ksm);
 	if (p->regions && p->regions_hash == hash)
 		return ct_regionset_ref(p->regions);
@@ -406,13 +385,13 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 {
 	struct ct_reading_opts opts = {
 		.caps = &c->caps,
-		.maps = &c->maps,
 		.own = p->own ? p->own->v : NULL,
 		.nr_own = p->own ? p->own->nr : 0,
 		.base = p->last,
 		.tick = keep_alive,
 		.tick_arg = c,
 	};
+	struct ct_mapset *maps;
 	struct ct_image *img;
 	int err;
 
@@ -420,9 +399,13 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 		return -ESRCH;
 	if (!opts.base && p->shares)
 		opts.base = p->shares->fork->orig;
-	err = ct_proc_maps(c, p->pid);
+	err = ct_mapset_get(p->pid, p->pagemap_fd, &c->caps, p->mapset, true, &maps);
 	if (err)
 		return err;
+	ct_mapset_unref(p->mapset);
+	p->mapset = maps;
+	opts.maps = &maps->maps;
+	opts.plan = &maps->plan;
 	watch_ksm(c, p);
 	err = ct_reading_take(&c->reader, p->pagemap_fd, &opts, &img);
 	if (err)

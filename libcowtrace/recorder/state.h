@@ -12,6 +12,7 @@
 #include "census/reading.h"
 #include "channel/ring.h"
 #include "channel/segment.h"
+#include "recorder/mapset.h"
 #include "recorder/modules.h"
 #include "recorder/names.h"
 #include "recorder/outbox.h"
@@ -113,6 +114,7 @@ struct ct_proc {
 	u32 slot;
 	int pidfd, pagemap_fd;
 	char comm[16];
+	u64 born_ns; /* CLOCK_MONOTONIC, when it was taken in */
 	u32 exe; /* interned */
 
 	struct ct_family *family;
@@ -125,6 +127,7 @@ struct ct_proc {
 	u64 modmap_ns;		      /* when it was read */
 	u8 thp, ksm;		      /* what prctl set for all of it */
 	bool ksm_eyes;		      /* ksmd has had an eye on its pages */
+	struct ct_mapset *mapset; /* its VMAs, when they were last read */
 	struct ct_regionset *regions; /* at its last fork or birth */
 	u64 regions_hash;	      /* of the maps and the tags that they came from */
 	struct ct_region_id *region_ids;
@@ -187,12 +190,12 @@ struct ct_rec_ctx {
 	struct ct_kcaps caps;
 	struct ct_kpage kpage;
 	struct ct_reader reader;
-	struct ct_maps maps;	  /* scratch: the last that was read */
-	u64 maps_hash;		  /* of its text */
+	struct ct_maps maps; /* scratch */
 	struct ct_maps code_maps; /* scratch, for what is looked up while those are in use */
 	int vmstat_fd;
 	struct ct_activity activity; /* the newest sample */
 	u64 activity_ns, ksm_ns;
+	u64 next_witness_ns; /* CLOCK_MONOTONIC: not before */
 	u64 start_ns;
 	/* Of the segment, before the programs could write to it. */
 	u64 hold_ns, seg_size;
@@ -247,14 +250,9 @@ void ct_proc_end(struct ct_rec_ctx *c, struct ct_proc *p, enum ct_ended ended, u
 /* Where p has its code now. */
 void ct_proc_read_modules(struct ct_rec_ctx *c, struct ct_proc *p);
 u32 ct_proc_site(struct ct_rec_ctx *c, struct ct_proc *p, const u64 *pcs, u32 nr);
-/* Reads and parses pid's maps into c->maps, and hashes them.  0 or -errno. */
-int ct_proc_maps(struct ct_rec_ctx *c, s32 pid);
-/*
- * The regions of c->maps, whose hash is maps_hash, under the given tags of p; one
- * reference, or NULL.
- */
+/* The regions of maps under the given tags of p; one reference, or NULL. */
 struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
-				     const struct ct_tagmap *tags, u64 maps_hash);
+				     const struct ct_tagmap *tags, const struct ct_mapset *maps);
 /* Id of a region in the trace, told to the store when it is new. */
 u32 ct_proc_region_id(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_region *r);
 /* A reading of p's memory now, chunks shared with its last one; becomes p->last. */

@@ -208,3 +208,28 @@ int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret)
 	ct_textbuf_fini(&buf);
 	return r;
 }
+
+int ct_proc_sizes_read(pid_t pid, struct ct_proc_sizes *ret)
+{
+	ct_auto_fd int fd = -1;
+	u64 v[6]; /* size resident shared text lib data */
+	char text[128];
+	const char *p = text;
+	ssize_t n;
+	int i, r = ct_proc_open(pid, "statm", &fd);
+
+	if (r < 0)
+		return r;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	for (i = 0; i < 6; i++) {
+		while (*p == ' ')
+			p++;
+		if (!ct_parse_u64(&p, &v[i]))
+			return -EINVAL;
+	}
+	*ret = (struct ct_proc_sizes){ .total = v[0], .text = v[3], .data = v[5] };
+	return 0;
+}

@@ -31,4 +31,11 @@ struct ct_proc_status {
 };
 int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret);
 
+/* Pages, from /proc/PID/statm: all that is mapped; code; private and writable. */
+struct ct_proc_sizes {
+	u64 total, text, data;
+};
+/* 0, or -errno; 10 us.  A process without memory has total 0. */
+int ct_proc_sizes_read(pid_t pid, struct ct_proc_sizes *ret);
+
 #endif

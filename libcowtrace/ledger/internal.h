@@ -89,6 +89,7 @@ struct unit {
 
 struct vma {
 	u64 start, end;
+	u32 map; /* which ct_ledger_map() it is a piece of */
 	u8 backing;
 	bool writable;
 	bool dontfork;
@@ -123,7 +124,7 @@ struct ct_ledger {
 	struct ct_ledger_options opts;
 	bool has_mark;
 	bool oom;
-	u32 next_mm;
+	u32 next_mm, next_map;
 	struct proc *procs;
 	size_t nr_procs, max_procs;
 	struct block *blocks;
@@ -175,6 +176,7 @@ struct vma *ct_vma_at(struct proc *p, u64 page);
 struct vma *ct_vma_after(struct proc *p, u64 page); /* the first that ends after it */
 int ct_vma_cut(struct ct_ledger *l, struct proc *p, u64 page);
 int ct_vma_add(struct ct_ledger *l, struct proc *p, const struct vma *vma);
+void ct_vma_merge(struct proc *p, u64 start, u64 end);
 void ct_vma_drop(struct proc *p, u64 start, u64 end);
 struct unit *ct_unit_find(struct proc *p, u64 page);
 struct unit *ct_unit_get(struct ct_ledger *l, struct proc *p, u64 page); /* made if absent */

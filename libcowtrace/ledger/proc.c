@@ -86,6 +86,30 @@ int ct_vma_cut(struct ct_ledger *l, struct proc *p, u64 page)
 	return ct_vma_add(l, p, &upper);
 }
 
+static bool mergeable(const struct vma *a, const struct vma *b)
+{
+	return a->end == b->start && a->map == b->map && a->writable == b->writable &&
+	       a->dontfork == b->dontfork && a->wipeonfork == b->wipeonfork &&
+	       a->nohuge == b->nohuge && a->backing == b->backing;
+}
+
+/* Pieces that have become alike are one mapping again, as the kernel has it. */
+void ct_vma_merge(struct proc *p, u64 start, u64 end)
+{
+	size_t i = vma_index(p, start ? start - 1 : 0);
+
+	while (i + 1 < p->nr_vmas && p->vmas[i].end <= end) {
+		if (!mergeable(&p->vmas[i], &p->vmas[i + 1])) {
+			i++;
+			continue;
+		}
+		p->vmas[i].anon |= p->vmas[i + 1].anon;
+		p->vmas[i].end = p->vmas[i + 1].end;
+		memmove(&p->vmas[i + 1], &p->vmas[i + 2], (p->nr_vmas - i - 2) * sizeof(*p->vmas));
+		p->nr_vmas--;
+	}
+}
+
 /* The borders must have been cut. */
 void ct_vma_drop(struct proc *p, u64 start, u64 end)
 {

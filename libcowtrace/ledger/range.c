@@ -47,6 +47,7 @@ int ct_ledger_map(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_backin
 	next = ct_vma_after(p, page);
 	if (next && next->start < page + nr)
 		return -EEXIST;
+	vma.map = ++l->next_map;
 	return ct_vma_add(l, p, &vma);
 }
 
@@ -216,7 +217,7 @@ static void protect_unit(struct ct_ledger *l, struct unit *u, u64 start, u64 end
 int ct_ledger_protect(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool writable,
 		      struct ct_effect *eff)
 {
-	u64 end = page + nr;
+	u64 end = page + nr, start = page;
 	struct proc *p;
 	int rc;
 
@@ -242,6 +243,8 @@ int ct_ledger_protect(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool writa
 				     ct_min(stop, (u->nr + 1) << UNIT_SHIFT), writable);
 		page = stop;
 	}
+	if (!rc)
+		ct_vma_merge(p, start, end);
 	return l->oom ? -ENOMEM : rc;
 }
 
@@ -271,7 +274,7 @@ static struct vma advised(struct vma v, enum ct_advice advice)
 int ct_ledger_advise(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_advice advice,
 		     struct ct_effect *eff)
 {
-	u64 end = page + nr;
+	u64 end = page + nr, start = page;
 	struct proc *p;
 	int rc;
 
@@ -295,6 +298,8 @@ int ct_ledger_advise(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_adv
 		}
 		page = stop;
 	}
+	if (!rc)
+		ct_vma_merge(p, start, end);
 	return rc;
 }
 

@@ -52,7 +52,7 @@ void nv_map(struct nv *nv, u32 pid, u32 unit, enum ct_backing backing)
 	for (u32 i = unit * 512; i < (unit + 1) * 512; i++) {
 		p->page[i].mapped = p->page[i].writable = true;
 		p->page[i].backing = backing;
-		p->page[i].vma = unit;
+		p->page[i].vma = p->page[i].map = unit;
 	}
 }
 
@@ -516,6 +516,21 @@ void nv_dontneed(struct nv *nv, u32 pid, u32 page, u32 nr, struct ct_effect *eff
 	}
 }
 
+/* Neighbours of one mmap() that are alike again are one mapping again. */
+static void merge_vmas(struct nv_proc *p, u32 page, u32 end)
+{
+	for (u32 q = ct_max(page, 1U); q < ct_min(end + 1, (u32)NV_PAGES); q++) {
+		int upper = p->page[q].vma, lower = p->page[q - 1].vma;
+
+		if (upper == lower || p->page[q].map != p->page[q - 1].map ||
+		    p->page[q].writable != p->page[q - 1].writable)
+			continue;
+		p->anon[lower] |= p->anon[upper];
+		for (u32 i = q; i < NV_PAGES && p->page[i].vma == upper; i++)
+			p->page[i].vma = lower;
+	}
+}
+
 void nv_protect(struct nv *nv, u32 pid, u32 page, u32 nr, bool writable, struct ct_effect *eff)
 {
 	struct nv_proc *p = nv_find(nv, pid);
@@ -552,6 +567,7 @@ void nv_protect(struct nv *nv, u32 pid, u32 page, u32 nr, bool writable, struct 
 				p->page[q].flag = false;
 		}
 	}
+	merge_vmas(p, page, end);
 }
 
 void nv_split(struct nv *nv, u32 pid, u32 page, u32 nr, struct ct_effect *eff)

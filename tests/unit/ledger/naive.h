@@ -38,7 +38,7 @@ struct nv_page {
 	/* of its mapping */
 	bool mapped, writable;
 	u8 backing;
-	int vma;
+	int vma, map;
 };
 
 struct nv_proc {
@@ -46,7 +46,7 @@ struct nv_proc {
 	u32 mm;
 	struct nv_page page[NV_PAGES];
 	bool pmd[NV_UNITS], table[NV_UNITS];
-	bool anon[64]; /* by vma */
+	bool anon[256]; /* by vma */
 };
 
 struct nv {

@@ -111,7 +111,7 @@ static int do_event(struct pair *pr, struct ct_effect *a, struct ct_effect *b, i
 	} else if (what < 23) {
 		*rb = ct_ledger_dontneed(pr->l, pid, at, nr, b);
 		nv_dontneed(pr->nv, pid, page, nr, a);
-	} else if (what < 26 && pr->nv->next_vma < 58) {
+	} else if (what < 26 && pr->nv->next_vma < 240) {
 		*rb = ct_ledger_protect(pr->l, pid, at, nr, yes, b);
 		nv_protect(pr->nv, pid, page, nr, yes, a);
 	} else if (what < 28) {

@@ -45,21 +45,25 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
 	struct ct_fork at[DEPTH_MAX];
 } pending;
 
-static bool may_trace(void)
+/* NULL: not traced (any more).  To be asked once per function: it may change. */
+static struct ct_segment *segment(void)
 {
-	return ct_shim && ct_shim->seg && !ct_shim->quiet;
+	const struct ct_shim *shim = __atomic_load_n(&ct_shim, __ATOMIC_ACQUIRE);
+
+	return shim && !shim->quiet ? shim->seg : NULL;
 }
 
 /* Prepared, and not known to be over: the clone has not returned in the parent. */
 static bool under_way(const struct ct_fork *fork)
 {
+	struct ct_segment *seg = segment();
 	const struct ct_slot *slot;
 
 	if (fork->state == FORK_BEGINNING)
 		return true;
-	if (fork->state == FORK_NONE || fork->slot < 0 || !may_trace())
+	if (fork->state == FORK_NONE || fork->slot < 0 || !seg)
 		return false;
-	slot = &ct_shim->seg->slots[fork->slot];
+	slot = &seg->slots[fork->slot];
 	return slot->generation == fork->generation &&
 	       !atomic_load_explicit(&slot->parent_ns, memory_order_relaxed);
 }
@@ -165,7 +169,7 @@ void ct_fork_begin(struct ct_fork *fork, u32 how)
 	u64 signals;
 
 	fork->slot = -1;
-	if (!may_trace())
+	if (!segment())
 		return;
 	signals = signals_hold();
 	begin(fork, how);
@@ -174,12 +178,14 @@ void ct_fork_begin(struct ct_fork *fork, u32 how)
 
 void ct_fork_stamp(struct ct_fork *fork)
 {
-	u64 now = ct_now_ns();
+	struct ct_segment *seg = segment();
 
-	if (fork->slot < 0)
+	/* Not even the clock where nothing is traced: it may be a system call. */
+	if (fork->slot < 0 || !seg)
 		return;
-	ct_shim->seg->slots[fork->slot].clone_ns = now;
-	atomic_store_explicit(&ct_shim->seg->slots[fork->parent].fork_began_ns, now,
+	fork->clone_ns = ct_now_ns();
+	seg->slots[fork->slot].clone_ns = fork->clone_ns;
+	atomic_store_explicit(&seg->slots[fork->parent].fork_began_ns, fork->clone_ns,
 			      memory_order_relaxed);
 }
 
@@ -222,6 +228,7 @@ static void leave_other_namespace(struct ct_segment *seg, const struct ct_fork *
 static bool become_live(struct ct_segment *seg, u32 idx, s32 pid)
 {
 	struct ct_slot *slot = &seg->slots[idx];
+	const struct ct_self parent = { .seg = seg, .slot = slot->parent_slot };
 	u32 state = CT_SLOT_CLAIMED;
 
 	slot->tid = (s32)ct_sys0(SYS_gettid);
@@ -229,6 +236,7 @@ static bool become_live(struct ct_segment *seg, u32 idx, s32 pid)
 	slot->tp = ct_thread_pointer();
 	slot->born_ns = ct_now_ns();
 	if (ct_slot_bind_pid(seg, idx, pid)) {
+		report_loss(&parent, CT_LOSS_NO_SLOT, idx);
 		ct_slot_free(seg, idx);
 		return false;
 	}
@@ -263,44 +271,63 @@ static int be_born(struct ct_segment *seg, const struct ct_fork *fork)
 
 void ct_fork_born(struct ct_fork *fork)
 {
+	struct ct_segment *seg = segment();
 	u64 signals;
 	int idx;
 
-	if (fork->slot < 0 || !may_trace())
+	if (fork->slot < 0 || !seg)
 		return;
 	signals = signals_hold();
-	idx = be_born(ct_shim->seg, fork);
+	idx = be_born(seg, fork);
 	fork->slot = -1; /* once; it is our own copy */
 	signals_release(signals);
 	if (idx >= 0)
-		ct_ask(ct_shim->seg, (u32)idx, CT_ASK_BIRTH);
+		ct_ask(seg, (u32)idx, CT_ASK_BIRTH);
 }
 
-/* In the parent, as soon as may be: the end of the fork's window. */
-static void parent_back(const struct ct_fork *fork)
+/*
+ * The child's slot, as long as it is: a parent that is stopped right after the
+ * clone comes back to one that has seen other processes since.
+ */
+static struct ct_slot *slot_of(struct ct_segment *seg, const struct ct_fork *fork)
 {
-	struct ct_slot *slot = &ct_shim->seg->slots[fork->slot];
+	struct ct_slot *slot = &seg->slots[fork->slot];
 
-	if (slot->generation == fork->generation &&
-	    !atomic_load_explicit(&slot->parent_ns, memory_order_relaxed))
-		atomic_store_explicit(&slot->parent_ns, ct_now_ns(), memory_order_release);
+	return slot->generation == fork->generation ? slot : NULL;
 }
 
-static void settle(const struct ct_fork *fork, s32 ret)
+/* In the parent, as soon as may be: the end of the fork's window.  When it was. */
+static u64 parent_back(struct ct_segment *seg, const struct ct_fork *fork)
 {
-	struct ct_event ev = { .type = CT_EV_FORK };
+	struct ct_slot *slot = slot_of(seg, fork);
+	u64 ns = slot ? atomic_load_explicit(&slot->parent_ns, memory_order_relaxed) : 0;
+
+	if (ns)
+		return ns;
+	ns = ct_now_ns();
+	if (slot)
+		atomic_store_explicit(&slot->parent_ns, ns, memory_order_release);
+	return ns;
+}
+
+static void settle(const struct ct_fork *fork, s32 ret, u64 back_ns)
+{
+	struct ct_event ev = {
+		.type = CT_EV_FORK,
+		.t_ns = fork->clone_ns,
+		.arg = (u64)fork->slot,
+		.arg2 = (u64)(s64)ret,
+		.arg3 = back_ns - fork->clone_ns,
+	};
 	struct ct_slot *slot;
 	struct ct_self self;
 
 	/* Not the one that prepared it, but the child of a signal handler in it? */
 	if (!ct_self_get(&self) || self.slot != fork->parent)
 		return;
-	slot = &self.seg->slots[fork->slot];
-	atomic_store_explicit(&slot->parent_ret, ret, memory_order_release);
-	ev.t_ns = slot->clone_ns;
-	ev.arg = (u64)fork->slot;
-	ev.arg2 = (u64)(s64)ret;
-	ev.arg3 = atomic_load_explicit(&slot->parent_ns, memory_order_relaxed) - slot->clone_ns;
+	slot = slot_of(self.seg, fork);
+	if (slot)
+		atomic_store_explicit(&slot->parent_ret, ret, memory_order_release);
 	ev.dur_ns = (u32)ct_min(ev.arg3, (u64)UINT32_MAX);
 	if (ret < 0)
 		ct_slot_unclaim(self.seg, (u32)fork->slot, fork->generation);
@@ -310,13 +337,14 @@ static void settle(const struct ct_fork *fork, s32 ret)
 
 void ct_fork_done(const struct ct_fork *fork, s32 ret)
 {
-	u64 signals;
+	struct ct_segment *seg = segment();
+	u64 signals, back_ns;
 
-	if (fork->slot < 0 || !may_trace())
+	if (fork->slot < 0 || !seg)
 		return;
-	parent_back(fork);
+	back_ns = parent_back(seg, fork);
 	signals = signals_hold();
-	settle(fork, ret);
+	settle(fork, ret, back_ns);
 	signals_release(signals);
 }
 
@@ -369,19 +397,22 @@ static void prepare(void)
 
 static void in_parent(void)
 {
+	struct ct_segment *seg = segment();
 	const struct ct_fork *fork = top();
 	int err = errno;
 
-	if (!fork || fork->state < FORK_WRAPPED || fork->slot < 0 || !may_trace())
+	if (!fork)
 		return;
-	if (fork->state == FORK_STAMPED)
-		parent_back(fork);
+	if (fork->state == FORK_STAMPED && fork->slot >= 0 && seg)
+		parent_back(seg, fork);
 	if (fork->state != FORK_INTERNAL)
 		return;
-	/* 0 for a pid that only the child knows. */
-	ct_fork_done(fork, -err);
-	if (!err && fork->saved_errno)
-		errno = fork->saved_errno;
+	if (fork->slot >= 0) {
+		/* 0 for a pid that only the child knows. */
+		ct_fork_done(fork, -err);
+		if (!err && fork->saved_errno)
+			errno = fork->saved_errno;
+	}
 	pop_in_parent(pending.depth - 1);
 }
 

@@ -24,6 +24,7 @@ struct ct_fork {
 	u32 generation; /* of the child's slot: another one is not ours any more */
 	u32 state;	/* forkhook.c */
 	s32 saved_errno;
+	u64 clone_ns; /* the slot may be another one's when the clone returns */
 };
 
 /* A wrapper begins a fork.  how: CT_HOW_*.  Call ct_fork_stamp() last. */

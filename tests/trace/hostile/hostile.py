@@ -4,10 +4,11 @@
 Hostile programs under the preload, with a recorder that only listens: each must
 behave as it does alone, and what the recorder heard must add up.
 
-usage: hostile.py results|forks|exec|misc|api|pages|beside|faults
-The build tells the programs by environment: PRELOAD, FAKEREC, OTHER, HOST_*.
+usage: hostile.py results|forks|exec|misc|api|pages|recorded|beside|faults
+The build tells the programs by environment: PRELOAD, FAKEREC, COWTRACE, OTHER, HOST_*.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -284,6 +285,33 @@ def run_stacks(tap):
            [f"told {told}", f"mapped {out.split()}"])
 
 
+# How many forks a trace must hold; not named: it is not the same each time.
+FORKS = {"storm": 150, "threads": 100, "burst": 200, "vfork": 0, "clone": 30,
+         "pidns": 0, "daemon": 3, "nproc": 0, "chain": 0, "closefds": 20, "tinystack": 50,
+         "seccomp": 4, "unmap": 5, "dlopen": 60, "exits": 30, "longjmp": 20, "deep": 1}
+
+
+def run_recorded(tap):
+    """The same programs under the real recorder."""
+    cowtrace = program("COWTRACE")
+    for group in ("forks", "exec", "misc", "results"):
+        host = program("HOST_" + group.upper())
+        for case in CASES[group]:
+            with folder() as tmp:
+                trace = os.path.join(tmp, "t.cowtrace")
+                want = run([host, case])
+                status, out, err = run([cowtrace, "record", "--quiet", "-o", trace, "--", host, case])
+                report = run([cowtrace, "report", "--format", "json", trace])
+            tap.ok((status, out) == want[:2], f"{group} {case}: recorded, the same", [status, err])
+            try:
+                forks = len(json.loads(report[1])["forks"])
+            except (ValueError, KeyError):
+                forks = report[2]
+            want = FORKS.get(case)
+            tap.ok(forks == want or (want is None and isinstance(forks, int)),
+                   f"{group} {case}: {forks} forks in the trace, of {want}", [report[2]])
+
+
 def run_beside(tap):
     """Another preload before and after ours, and another allocator."""
     ours, other = program("PRELOAD"), program("OTHER")
@@ -348,7 +376,9 @@ def main():
     what = sys.argv[1]
     if not re.fullmatch("[a-z]+", what):
         sys.exit(__doc__)
-    if what == "beside":
+    if what == "recorded":
+        run_recorded(tap)
+    elif what == "beside":
         run_beside(tap)
     elif what == "api":
         run_api(tap)

@@ -14,6 +14,7 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "channel/slot.h"
+#include "recorder/asks.h"
 #include "recorder/io.h"
 #include "recorder/leave.h"
 #include "recorder/serve.h"
@@ -24,8 +25,6 @@
 #define TIMELINE_NS CT_NSEC_PER_SEC
 /* Readings for the timeline take this share of one core at most: 1 in TIMELINE_DUTY. */
 #define TIMELINE_DUTY 100
-/* An exit waits this long for the birth of a child that its process forked last. */
-#define BIRTH_FIRST_NS (100 * CT_NSEC_PER_MSEC)
 #define ORPHANS_NS (5 * CT_NSEC_PER_SEC)
 /* A program may start another as its last act: that one has yet to say HELLO. */
 #define LINGER_NS (150 * CT_NSEC_PER_MSEC)
@@ -38,10 +37,7 @@ struct serve {
 	bool command_ended, stop;
 	u64 empty_since_ns; /* no process since; 0: there are some */
 	u64 next_sweep_ns, next_orphans_ns;
-	/* Slots whose exit waits for the birth of a child. */
-	u32 deferred[256];
-	u64 deferred_ns[256];
-	u32 nr_deferred;
+	struct ct_asks asks;
 };
 
 static void beat(struct ct_rec_ctx *c, u64 now)
@@ -173,69 +169,6 @@ static void read_inbox(struct serve *s)
 	}
 }
 
-static void serve_exit(struct serve *s, u32 idx, u64 since_ns)
-{
-	struct ct_rec_ctx *c = s->c;
-	struct ct_proc *p = c->by_slot[idx];
-	u64 now = ct_now_ns();
-
-	/*
-	 * A daemon's parent exits at once after the fork: what it shared is known
-	 * only when the child has been read.
-	 */
-	if (p && ct_birth_under_way(c, p) && now - since_ns < BIRTH_FIRST_NS &&
-	    s->nr_deferred < ct_array_size(s->deferred)) {
-		s->deferred_ns[s->nr_deferred] = since_ns;
-		s->deferred[s->nr_deferred++] = idx;
-		return;
-	}
-	switch (ct_ask_take(c->seg, idx)) {
-	case CT_ASK_EXIT:
-		if (p)
-			ct_leave_exit(c, p);
-		else
-			ct_ask_done(c->seg, idx);
-		break;
-	case CT_ASK_EXEC:
-		if (p)
-			ct_leave_exec(c, p);
-		else
-			ct_ask_done(c->seg, idx);
-		break;
-	case CT_ASK_BIRTH:
-		ct_birth_serve(c, idx);
-		break;
-	default:
-		break;
-	}
-}
-
-static void serve_asks(struct serve *s)
-{
-	struct ct_rec_ctx *c = s->c;
-	u32 later[256];
-	u32 i, nr_later = 0, nr;
-	int idx;
-
-	/* Births first: everything else may depend on them. */
-	while ((idx = ct_ask_next(c->seg)) >= 0) {
-		if (atomic_load(&c->seg->slots[idx].ask) == CT_ASK_BIRTH ||
-		    nr_later == ct_array_size(later))
-			serve_exit(s, (u32)idx, 0);
-		else
-			later[nr_later++] = (u32)idx;
-		beat(c, ct_now_ns());
-	}
-	nr = s->nr_deferred;
-	s->nr_deferred = 0;
-	for (i = 0; i < nr; i++)
-		serve_exit(s, s->deferred[i], s->deferred_ns[i]);
-	for (i = 0; i < nr_later; i++) {
-		serve_exit(s, later[i], ct_now_ns());
-		beat(c, ct_now_ns());
-	}
-}
-
 /* One process whose relatives have gone, or whose timeline is due.  True: did something. */
 static bool one_reading(struct ct_rec_ctx *c, u64 now)
 {
@@ -285,7 +218,7 @@ static u64 next_wake(const struct serve *s, u64 now)
 		if (p->shares && p->next_read_ns)
 			at = ct_min(at, p->next_read_ns);
 	}
-	if (s->nr_deferred)
+	if (ct_asks_waiting(&s->asks))
 		at = ct_min(at, now + CT_NSEC_PER_MSEC);
 	if (s->empty_since_ns)
 		at = ct_min(at, s->empty_since_ns + linger_ns(s));
@@ -332,7 +265,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 		beat(c, now);
 		read_inbox(&s);
 		ct_events_drain(c, now);
-		serve_asks(&s);
+		ct_asks_serve(c, &s.asks);
 		now = ct_now_ns();
 		if (finished(&s, now))
 			break;

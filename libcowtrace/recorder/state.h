@@ -170,6 +170,7 @@ struct ct_expected {
 	u32 slot, parent; /* parent: process id */
 	s32 pid;	  /* as the parent sees it */
 	u64 deadline_ns;
+	bool other_pidns;
 };
 
 /* The newest births, for what the parent tells after them. */
@@ -273,6 +274,8 @@ void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_
 void ct_birth_expire(struct ct_rec_ctx *c, u64 now);
 /* One of p's forks is no longer under way. */
 void ct_birth_settled(struct ct_proc *p);
+/* False: the same parent has cloned another before this one, who has yet to be read. */
+bool ct_birth_in_order(const struct ct_rec_ctx *c, u32 slot);
 /* True when a clone of p has begun and its child has not been read yet. */
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p);
 /* Settles forks of p whose end was never told; to be called now and then. */

@@ -15,6 +15,7 @@
 
 #include "channel/slot.h"
 #include "recorder/state.h"
+#include "sys/pidfd.h"
 
 /* Beyond its hold no child waits; this is for the parent's word to come. */
 #define PATIENCE_NS CT_NSEC_PER_SEC
@@ -94,11 +95,12 @@ void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_
 	if (r && r->fork)
 		ct_birth_tell_times(c, r->fork, ev->arg3, c->seg->slots[ev->arg].prepare_ns);
 	else if (!r && !c->by_slot[ev->arg])
-		expect(c, &(struct ct_expected){ .slot = (u32)ev->arg,
-						 .parent = p->id,
-						 .pid = (s32)ev->arg2,
-						 .deadline_ns =
-							 ct_now_ns() + c->hold_ns + PATIENCE_NS });
+		expect(c, &(struct ct_expected){
+				  .slot = (u32)ev->arg,
+				  .parent = p->id,
+				  .pid = (s32)ev->arg2,
+				  .other_pidns = p->pid != atomic_load(&c->seg->slots[p->slot].pid),
+				  .deadline_ns = ct_now_ns() + c->hold_ns + PATIENCE_NS });
 }
 
 void ct_birth_settled(struct ct_proc *p)
@@ -111,6 +113,37 @@ void ct_birth_settled(struct ct_proc *p)
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p)
 {
 	return atomic_load(&c->seg->slots[p->slot].forks_begun) != p->forks_seen;
+}
+
+/* A child between its clone and its birth; not one that did not wait for it. */
+static bool is_unborn(const struct ct_rec_ctx *c, u32 slot)
+{
+	struct ct_slot *s = &c->seg->slots[slot];
+	u32 state = atomic_load(&s->state), ask = atomic_load(&s->ask);
+
+	if (c->by_slot[slot] || state == CT_SLOT_FREE)
+		return false;
+	return state == CT_SLOT_CLAIMED || ((ask == CT_ASK_BIRTH || ask == CT_ASK_NONE) &&
+					    !(atomic_load(&s->flags) & CT_SLOT_HOLD_EXPIRED));
+}
+
+bool ct_birth_in_order(const struct ct_rec_ctx *c, u32 slot)
+{
+	const struct ct_slot *mine = &c->seg->slots[slot];
+	u32 parent = mine->parent_slot, i;
+	const struct ct_proc *p = parent < CT_SEG_SLOTS ? c->by_slot[parent] : NULL;
+
+	/* Mostly it is the only one, and nothing need be searched. */
+	if (!p || atomic_load(&c->seg->slots[parent].forks_begun) - p->forks_seen <= 1)
+		return true;
+	for (i = 0; i < CT_SEG_SLOTS; i++) {
+		const struct ct_slot *s = &c->seg->slots[i];
+
+		if (i != slot && s->parent_slot == parent && s->clone_ns &&
+		    s->clone_ns < mine->clone_ns && is_unborn(c, i))
+			return false;
+	}
+	return true;
 }
 
 static void give_up(struct ct_rec_ctx *c, const struct ct_expected *e)
@@ -128,6 +161,19 @@ static void give_up(struct ct_rec_ctx *c, const struct ct_expected *e)
 		ct_slot_free(c->seg, e->slot);
 }
 
+/* Others wait for this birth: if the child was killed before it spoke, let them go on. */
+static bool is_dead(const struct ct_expected *e)
+{
+	struct ct_proc_status st;
+	int err;
+
+	/* The parent's word on a pid is of its own namespace. */
+	if (e->pid <= 0 || e->other_pidns)
+		return false;
+	err = ct_proc_status_read(e->pid, &st);
+	return err == -ESRCH || (!err && st.zombie);
+}
+
 void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
 {
 	u32 i = 0;
@@ -135,7 +181,7 @@ void ct_birth_expire(struct ct_rec_ctx *c, u64 now)
 	while (i < c->nr_expected) {
 		struct ct_expected e = c->expected[i];
 
-		if (now < e.deadline_ns) {
+		if (now < e.deadline_ns && !is_dead(&e)) {
 			i++;
 			continue;
 		}

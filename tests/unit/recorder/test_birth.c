@@ -12,6 +12,7 @@
 #include "channel/ask.h"
 #include "channel/ring.h"
 #include "ctx_util.h"
+#include "recorder/asks.h"
 #include "sys/pagemap.h"
 
 #define PAGES 500
@@ -240,6 +241,71 @@ static void test_daemon(void **state)
 	assert_int_equal(c->nr_expected, 0);
 }
 
+static void post(u32 slot)
+{
+	atomic_fetch_or(&c->seg->asking[slot / 64], 1ULL << (slot % 64));
+}
+
+/* The child that was cloned first is read first, whoever asks first. */
+static void test_in_order(void **state)
+{
+	struct ct_asks asks = { 0 };
+	u32 first = bear(), second;
+	pid_t elder = child;
+
+	second = bear();
+	atomic_store(&c->seg->slots[first].state, CT_SLOT_CLAIMED);
+	atomic_store(&c->seg->slots[first].ask, CT_ASK_NONE);
+	assert_true(ct_birth_in_order(c, first));
+	assert_false(ct_birth_in_order(c, second));
+	post(second);
+	ct_asks_serve(c, &asks);
+	assert_null(c->by_slot[second]);
+	assert_true(ct_asks_waiting(&asks));
+	/* Now the first one has come to run. */
+	atomic_store(&c->seg->slots[first].state, CT_SLOT_LIVE);
+	atomic_store(&c->seg->slots[first].ask, CT_ASK_BIRTH);
+	post(first);
+	ct_asks_serve(c, &asks);
+	assert_false(ct_asks_waiting(&asks));
+	assert_non_null(c->by_slot[first]);
+	assert_non_null(c->by_slot[second]);
+	assert_true(c->by_slot[first]->birth_fork < c->by_slot[second]->birth_fork);
+	kill(elder, SIGKILL);
+	waitpid(elder, NULL, 0);
+}
+
+/* It never comes to run, or did not wait: the others wait no longer than they can. */
+static void test_order_is_bounded(void **state)
+{
+	struct ct_asks asks = { 0 };
+	u32 first = bear(), second;
+	pid_t elder = child;
+
+	second = bear();
+	atomic_store(&c->seg->slots[first].state, CT_SLOT_CLAIMED);
+	atomic_store(&c->seg->slots[first].ask, CT_ASK_NONE);
+	post(second);
+	ct_asks_serve(c, &asks);
+	assert_null(c->by_slot[second]);
+	usleep((useconds_t)(c->hold_ns / 2 / 1000) + 1000);
+	ct_asks_serve(c, &asks);
+	assert_non_null(c->by_slot[second]);
+	/* Gave up waiting: nobody waits for it. */
+	atomic_store(&c->seg->slots[first].state, CT_SLOT_LIVE);
+	atomic_store(&c->seg->slots[first].flags, CT_SLOT_HOLD_EXPIRED);
+	assert_true(ct_birth_in_order(c, second));
+	/* Killed before it spoke: its parent's word settles it at the next look. */
+	atomic_store(&c->seg->slots[first].state, CT_SLOT_CLAIMED);
+	assert_true(ct_birth_under_way(c, p));
+	kill(elder, SIGKILL);
+	waitpid(elder, NULL, 0);
+	tell_returned(first, elder, ct_now_ns());
+	ct_birth_expire(c, ct_now_ns());
+	assert_false(ct_birth_under_way(c, p));
+	assert_int_equal(atomic_load(&c->seg->slots[first].state), CT_SLOT_FREE);
+}
+
 /* However many forks a program makes up, what is kept of them is bounded. */
 static void test_flood(void **state)
 {
@@ -364,9 +430,10 @@ static int cleanup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_birth),      TEST(test_copies), TEST(test_once),  TEST(test_not_ours),
-		TEST(test_dead_child), TEST(test_daemon), TEST(test_flood), TEST(test_resync),
-		TEST(test_orphans),    TEST(test_lies),
+		TEST(test_birth),    TEST(test_copies),	    TEST(test_once),
+		TEST(test_not_ours), TEST(test_dead_child), TEST(test_daemon),
+		TEST(test_flood),    TEST(test_in_order),   TEST(test_order_is_bounded),
+		TEST(test_resync),   TEST(test_orphans),    TEST(test_lies),
 	};
 
 	return cmocka_run_group_tests(tests, hold_still, cleanup);

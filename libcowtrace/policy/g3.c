@@ -11,17 +11,14 @@
  */
 #include "policy/rules.h"
 
-static enum cowtrace_reason early_reason(const struct ct_eval *ev)
+/* The swap cache explains a reference before an LRU batch does. */
+static bool early(struct ct_eval *ev)
 {
-	enum cowtrace_reason cached = ct_flag(ev, COWTRACE_FIELD_SWAPCACHE) == COWTRACE_YES
-					      ? COWTRACE_REASON_SWAPCACHE_REF
-					      : COWTRACE_REASON_PIN_OR_TRANSIENT_REF;
-
-	return ct_ref_reason(ev,
-			     cached == COWTRACE_REASON_SWAPCACHE_REF
-				     ? COWTRACE_REASON_NONE
-				     : COWTRACE_REASON_LRU_CACHE_REF,
-			     cached);
+	if (ct_flag(ev, COWTRACE_FIELD_SWAPCACHE) == COWTRACE_YES)
+		return ct_when_ref(ev, ct_ref_above(ev, 1), COWTRACE_REASON_NONE,
+				   COWTRACE_REASON_SWAPCACHE_REF);
+	return ct_when_ref(ev, ct_ref_above(ev, 1), COWTRACE_REASON_LRU_CACHE_REF,
+			   COWTRACE_REASON_PIN_OR_TRANSIENT_REF);
 }
 
 static bool ksm(struct ct_eval *ev)
@@ -42,8 +39,7 @@ void ct_g3_small(struct ct_eval *ev)
 {
 	if (ksm(ev))
 		return;
-	if (ct_when(ev, COWTRACE_FIELD_REFCOUNT, ct_ref_above(ev, 1), COWTRACE_COPY,
-		    early_reason(ev)))
+	if (early(ev))
 		return;
 	if (!ct_ref_lock(ev))
 		lock_and_look_again(ev);
@@ -58,9 +54,8 @@ void ct_draft_small(struct ct_eval *ev)
 {
 	if (ksm(ev))
 		return;
-	if (ct_when(ev, COWTRACE_FIELD_REFCOUNT, ct_ref_above_cached(ev), COWTRACE_COPY,
-		    ct_ref_reason(ev, COWTRACE_REASON_LRU_CACHE_REF,
-				  COWTRACE_REASON_EARLY_REFCOUNT)))
+	if (ct_when_ref(ev, ct_ref_above_cached(ev), COWTRACE_REASON_LRU_CACHE_REF,
+			COWTRACE_REASON_EARLY_REFCOUNT))
 		return;
 	if (ct_ref_lock(ev) || ct_ref_free_swap(ev, COWTRACE_COPY))
 		return;

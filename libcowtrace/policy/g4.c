@@ -20,16 +20,15 @@ bool ct_g4_early(struct ct_eval *ev)
 	if (ct_when(ev, COWTRACE_FIELD_KSM, ct_flag(ev, COWTRACE_FIELD_KSM), COWTRACE_COPY,
 		    COWTRACE_REASON_KSM))
 		return true;
-	return ct_when(ev, COWTRACE_FIELD_REFCOUNT, ct_ref_above(ev, 3), COWTRACE_COPY,
-		       ct_ref_reason(ev, COWTRACE_REASON_NONE, COWTRACE_REASON_EARLY_REFCOUNT));
+	return ct_when_ref(ev, ct_ref_above(ev, 3), COWTRACE_REASON_NONE,
+			   COWTRACE_REASON_EARLY_REFCOUNT);
 }
 
 void ct_g4_late(struct ct_eval *ev)
 {
 	ct_ref_drain_local(ev);
-	if (ct_when(ev, COWTRACE_FIELD_REFCOUNT, ct_ref_above_cached(ev), COWTRACE_COPY,
-		    ct_ref_reason(ev, COWTRACE_REASON_LRU_CACHE_REF_REMOTE,
-				  COWTRACE_REASON_PIN_OR_TRANSIENT_REF)))
+	if (ct_when_ref(ev, ct_ref_above_cached(ev), COWTRACE_REASON_LRU_CACHE_REF_REMOTE,
+			COWTRACE_REASON_PIN_OR_TRANSIENT_REF))
 		return;
 	if (ct_ref_lock(ev) || ct_ref_free_swap(ev, COWTRACE_COPY))
 		return;

@@ -85,8 +85,7 @@ static bool g6b_early(struct ct_eval *ev)
 	if (ct_when(ev, COWTRACE_FIELD_KSM, ct_flag(ev, COWTRACE_FIELD_KSM), COWTRACE_COPY,
 		    COWTRACE_REASON_KSM))
 		return true;
-	return ct_when(ev, COWTRACE_FIELD_REFCOUNT, above, COWTRACE_COPY,
-		       ct_ref_reason(ev, COWTRACE_REASON_NONE, COWTRACE_REASON_EARLY_REFCOUNT));
+	return ct_when_ref(ev, above, COWTRACE_REASON_NONE, COWTRACE_REASON_EARLY_REFCOUNT);
 }
 
 void ct_g6b_small(struct ct_eval *ev)

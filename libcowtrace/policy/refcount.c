@@ -31,7 +31,7 @@ enum cowtrace_reason ct_ref_reason(const struct ct_eval *ev, enum cowtrace_reaso
  * lru_add_drain(), this CPU only: a page that waits in this CPU's batch loses the
  * batch's reference; one that waits in another CPU's keeps it.
  */
-void ct_ref_drain_local(struct ct_eval *ev)
+void ct_ref_drain_batch(struct ct_eval *ev)
 {
 	enum cowtrace_truth lru = ct_flag(ev, COWTRACE_FIELD_LRU);
 	enum cowtrace_truth local = ct_flag(ev, COWTRACE_FIELD_LRU_LOCAL);
@@ -53,21 +53,6 @@ void ct_ref_drain_local(struct ct_eval *ev)
 			lru == COWTRACE_MAYBE ? COWTRACE_FIELD_LRU : COWTRACE_FIELD_LRU_LOCAL;
 }
 
-/* More references than my entry and, if it is there, the swap cache? */
-enum cowtrace_truth ct_ref_above_cached(const struct ct_eval *ev)
-{
-	enum cowtrace_truth cached = ct_flag(ev, COWTRACE_FIELD_SWAPCACHE);
-
-	if (cached == COWTRACE_YES)
-		return ct_ref_above(ev, 2);
-	if (cached == COWTRACE_NO)
-		return ct_ref_above(ev, 1);
-	/* One reference more than mine: it is the swap cache's, or it is not. */
-	if (ct_ref_above(ev, 2) == COWTRACE_YES)
-		return COWTRACE_YES;
-	return ct_ref_above(ev, 1) == COWTRACE_NO ? COWTRACE_NO : COWTRACE_MAYBE;
-}
-
 /* The folio lock is only tried: who holds it may be about to add references. */
 bool ct_ref_lock(struct ct_eval *ev)
 {
@@ -79,13 +64,11 @@ bool ct_ref_lock(struct ct_eval *ev)
  * Drop the page from the swap cache, which works unless it is being written or
  * some entry still wants it.  True: it failed, and the rule ended with @action.
  */
-bool ct_ref_free_swap(struct ct_eval *ev, enum cowtrace_action action)
+bool ct_ref_free_cached(struct ct_eval *ev, enum cowtrace_action action)
 {
 	enum cowtrace_truth cached = ct_flag(ev, COWTRACE_FIELD_SWAPCACHE);
 	enum cowtrace_truth wanted = ct_above(ev, COWTRACE_FIELD_SWAPCOUNT, ev->st->swapcount, 0);
 
-	if (cached == COWTRACE_NO)
-		return false;
 	if (ct_when(ev, COWTRACE_FIELD_WRITEBACK,
 		    ct_and(cached, ct_flag(ev, COWTRACE_FIELD_WRITEBACK)), action,
 		    COWTRACE_REASON_SWAP_WRITEBACK))

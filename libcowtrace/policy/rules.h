@@ -58,9 +58,48 @@ void ct_eager_small(struct ct_eval *ev);
 /* refcount.c: the steps that G3 and later share */
 enum cowtrace_reason ct_ref_reason(const struct ct_eval *ev, enum cowtrace_reason lru,
 				   enum cowtrace_reason other);
-void ct_ref_drain_local(struct ct_eval *ev);
-enum cowtrace_truth ct_ref_above_cached(const struct ct_eval *ev);
+
+/* A condition on the count: whose reference it is, is asked only where it matters. */
+static inline bool ct_when_ref(struct ct_eval *ev, enum cowtrace_truth above,
+			       enum cowtrace_reason lru, enum cowtrace_reason other)
+{
+	if (above == COWTRACE_NO && ct_likely(!ev->steps))
+		return false;
+	return ct_when(ev, COWTRACE_FIELD_REFCOUNT, above, COWTRACE_COPY,
+		       ct_ref_reason(ev, lru, other));
+}
+
+void ct_ref_drain_batch(struct ct_eval *ev);
 bool ct_ref_lock(struct ct_eval *ev);
-bool ct_ref_free_swap(struct ct_eval *ev, enum cowtrace_action action);
+bool ct_ref_free_cached(struct ct_eval *ev, enum cowtrace_action action);
+
+/* Most pages are on the LRU, and not in the swap cache. */
+static inline void ct_ref_drain_local(struct ct_eval *ev)
+{
+	if (ct_flag(ev, COWTRACE_FIELD_LRU) != COWTRACE_YES)
+		ct_ref_drain_batch(ev);
+}
+
+static inline bool ct_ref_free_swap(struct ct_eval *ev, enum cowtrace_action action)
+{
+	if (ct_likely(ct_flag(ev, COWTRACE_FIELD_SWAPCACHE) == COWTRACE_NO))
+		return false;
+	return ct_ref_free_cached(ev, action);
+}
+
+/* More references than my entry and, if it is there, the swap cache? */
+static inline enum cowtrace_truth ct_ref_above_cached(const struct ct_eval *ev)
+{
+	enum cowtrace_truth cached = ct_flag(ev, COWTRACE_FIELD_SWAPCACHE);
+
+	if (cached == COWTRACE_YES)
+		return ct_ref_above(ev, 2);
+	if (cached == COWTRACE_NO)
+		return ct_ref_above(ev, 1);
+	/* One reference more than mine: it is the swap cache's, or it is not. */
+	if (ct_ref_above(ev, 2) == COWTRACE_YES)
+		return COWTRACE_YES;
+	return ct_ref_above(ev, 1) == COWTRACE_NO ? COWTRACE_NO : COWTRACE_MAYBE;
+}
 
 #endif

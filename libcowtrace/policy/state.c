@@ -96,15 +96,19 @@ static const struct {
 	{ F(UFFD_ASYNC), F(UFFD_WP), true, "uffd_async says how uffd_wp works: it needs uffd_wp" },
 };
 
-/* The flags that open a rule: most pages have none of them. */
-#define FIRST_FLAGS (F(EXCLUSIVE) | F(KSM) | F(ZERO) | F(SWAPCACHE) | F(LRU_LOCAL) | F(UFFD_ASYNC))
+/* Everything that stands in a rule of two flags; these two pairs are apart. */
+#define PAIRED_FLAGS \
+	(F(EXCLUSIVE) | F(KSM) | F(ZERO) | F(SWAPCACHE) | F(FILE) | F(PMD) | F(HUGETLB) | F(SHARED))
+#define PAIRED_APART (F(LRU_LOCAL) | F(UFFD_ASYNC))
 
 static const char *check_flags(const struct cowtrace_page_state *st)
 {
 	uint32_t yes = st->flags & st->known;
 	uint32_t no = ~st->flags & st->known;
+	uint32_t paired = yes & PAIRED_FLAGS;
 
-	if (ct_likely(!(yes & FIRST_FLAGS)))
+	/* One flag alone contradicts nothing: most pages end here. */
+	if (ct_likely(!(paired & (paired - 1)) && !(yes & PAIRED_APART)))
 		return NULL;
 	for (size_t i = 0; i < ct_array_size(flag_rules); i++) {
 		if (!(yes & flag_rules[i].yes))

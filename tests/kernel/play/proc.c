@@ -287,9 +287,22 @@ static int do_fork(struct proc *p)
 	return 0;
 }
 
+/* The kernel lets go of a ring's pins some time after its file: say so first. */
+static void unpin_all(void)
+{
+	for (int i = 0; i < MAX_PINS; i++) {
+		if (pins[i].addr && !pins[i].fd[1])
+			syscall(__NR_io_uring_register, pins[i].fd[0], IORING_UNREGISTER_BUFFERS,
+				NULL, 0);
+		pin_close(&pins[i]);
+	}
+}
+
 static int do_exec(int slot)
 {
 	char arg[16];
+
+	unpin_all();
 
 	snprintf(arg, sizeof(arg), "%d", slot);
 	execl("/proc/self/exe", "play", "--exec", arg, NULL);
@@ -366,8 +379,10 @@ void proc_serve(int slot)
 	for (uint32_t seen = p->answered;; seen = p->answered) {
 		while (__atomic_load_n(&p->asked, __ATOMIC_ACQUIRE) == seen)
 			wait_for_call(p, seen);
-		if (p->op == OP_EXIT)
+		if (p->op == OP_EXIT) {
+			unpin_all();
 			_exit(0);
+		}
 		p->error = do_op(p, slot);
 		__atomic_store_n(&p->answered, p->asked, __ATOMIC_RELEASE);
 		syscall(SYS_futex, &p->answered, FUTEX_WAKE, 1, NULL, NULL, 0);

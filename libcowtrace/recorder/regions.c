@@ -21,6 +21,9 @@ struct builder {
 	struct ct_region *v;
 	u32 nr, cap;
 	bool failed;
+	/* The run of plain VMAs that was entered last. */
+	size_t run_end;
+	enum ct_kind run_kind;
 };
 
 static bool starts_with(const char *s, const char *prefix)
@@ -55,33 +58,40 @@ static bool is_plain(const struct ct_vma *v)
 	return !v->ino && v->w && !v->name[0];
 }
 
-static bool is_bss(const struct ct_maps *m, size_t i)
+static bool is_stack(const struct ct_vma *v)
 {
-	if (!is_plain(&m->vmas[i]))
-		return false;
-	while (i && is_plain(&m->vmas[i]) && goes_on(&m->vmas[i - 1], &m->vmas[i]))
-		i--;
-	return m->vmas[i].ino && m->vmas[i].w;
+	return v && !strcmp(v->name, "[stack]");
 }
 
-static bool is_stack(const struct ct_maps *m, size_t i)
+/*
+ * The run of plain VMAs that begins at i, and what it is a part of: found once for
+ * all of them, because advice on every other page makes tens of thousands.
+ */
+static void begin_run(struct builder *b, size_t i)
 {
-	size_t up = i, down = i;
+	const struct ct_maps *m = b->in->maps;
+	const struct ct_vma *v = m->vmas, *before = NULL, *after = NULL;
+	size_t end = i + 1;
 
-	if (!strcmp(m->vmas[i].name, "[stack]"))
-		return true;
-	if (!is_plain(&m->vmas[i]))
-		return false;
-	while (up + 1 < m->nr && is_plain(&m->vmas[up]) && goes_on(&m->vmas[up], &m->vmas[up + 1]))
-		up++;
-	while (down && is_plain(&m->vmas[down]) && goes_on(&m->vmas[down - 1], &m->vmas[down]))
-		down--;
-	return !strcmp(m->vmas[up].name, "[stack]") || !strcmp(m->vmas[down].name, "[stack]");
+	while (end < m->nr && is_plain(&v[end]) && goes_on(&v[end - 1], &v[end]))
+		end++;
+	if (i && goes_on(&v[i - 1], &v[i]))
+		before = &v[i - 1];
+	if (end < m->nr && goes_on(&v[end - 1], &v[end]))
+		after = &v[end];
+	b->run_end = end;
+	if (is_stack(before) || is_stack(after))
+		b->run_kind = CT_KIND_STACK;
+	else
+		b->run_kind = before && before->ino && before->w ? CT_KIND_BSS : CT_KIND_ANON;
 }
 
-static enum ct_kind kind_of_vma(const struct ct_maps *m, size_t i)
+/* In ascending order of i. */
+static enum ct_kind kind_of_vma(struct builder *b, size_t i)
 {
+	const struct ct_maps *m = b->in->maps;
 	const struct ct_vma *v = &m->vmas[i];
+	bool plain = is_plain(v);
 
 	if (v->shared)
 		return CT_KIND_SHARED;
@@ -89,11 +99,13 @@ static enum ct_kind kind_of_vma(const struct ct_maps *m, size_t i)
 		return CT_KIND_FILE_PRIVATE;
 	if (!strcmp(v->name, "[heap]"))
 		return CT_KIND_HEAP;
-	if (is_stack(m, i))
+	if (plain && i >= b->run_end)
+		begin_run(b, i);
+	if (is_stack(v) || (plain && b->run_kind == CT_KIND_STACK))
 		return CT_KIND_STACK;
 	if (starts_with(v->name, "[anon: glibc: malloc") || is_glibc_arena(m, i))
 		return CT_KIND_ARENA;
-	return is_bss(m, i) ? CT_KIND_BSS : CT_KIND_ANON;
+	return plain ? b->run_kind : CT_KIND_ANON;
 }
 
 /* Allocators that map their own arenas, by the library that called mmap. */
@@ -229,7 +241,7 @@ static const struct ct_own_range *first_own(const struct ct_region_inputs *in, u
 static void add_vma(struct builder *b, size_t i)
 {
 	const struct ct_vma *v = &b->in->maps->vmas[i];
-	enum ct_kind kind = kind_of_vma(b->in->maps, i);
+	enum ct_kind kind = kind_of_vma(b, i);
 	const struct ct_own_range *own;
 	u64 at = v->start;
 

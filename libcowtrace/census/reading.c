@@ -150,7 +150,7 @@ static int read_span(struct pass *p, u64 page, u64 nr, bool huge)
 		add_entries(p, page, p->r->entries, (size_t)n, huge);
 		page += (u64)n;
 		nr -= (u64)n;
-		if (p->o->tick)
+		if (p->o->tick && n == NR_ENTRIES)
 			p->o->tick(p->o->tick_arg);
 	}
 	return 0;

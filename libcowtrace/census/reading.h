@@ -29,7 +29,7 @@ struct ct_reading_opts {
 	size_t nr_own;
 	/* Chunks are shared with this image where nothing changed; may be NULL. */
 	const struct ct_image *base;
-	/* Called every few milliseconds of reading; may be NULL. */
+	/* Called after each 64 MiB, half a millisecond of reading; may be NULL. */
 	void (*tick)(void *arg);
 	void *tick_arg;
 };

@@ -154,6 +154,8 @@ static int read_child(struct birth *b)
 		.own = from && from->own ? from->own->v : NULL,
 		.nr_own = from && from->own ? from->own->nr : 0,
 		.base = from ? from->last : NULL,
+		.tick = ct_proc_keep_alive,
+		.tick_arg = c,
 	};
 	int err;
 
@@ -416,6 +418,7 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 		 * child's, which is not known yet.
 		 */
 		ct_events_drain_to(c, b.read_ns, told);
+		ct_urgency_for(c, b.img);
 		enter(&b);
 	} else if (b.parent) {
 		ct_rec_note(

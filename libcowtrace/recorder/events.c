@@ -314,15 +314,26 @@ static void on_fork(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_eve
 
 static void on_loss(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev)
 {
-	if (ev->arg == CT_LOSS_PIDNS)
-		ct_rec_note(
-			c, p->id, "warning", "pid_namespace",
-			"a child of process %d lives in another pid namespace and was not traced",
-			p->pid);
-	else
+	switch (ev->arg) {
+	case CT_LOSS_PIDNS:
+		/* That child will not say another word. */
+		ct_birth_forget(c, p, (u32)ev->arg2);
+		ct_rec_note(c, p->id, "warning", "pid_namespace",
+			    "a child of process %d lives in another pid namespace and was not traced",
+			    p->pid);
+		break;
+	case CT_LOSS_UNMAPPED:
+		ct_rec_note(c, p->id, "warning", "segment_unmapped",
+			    "process %d unmapped or protected the memory that it shares with the "
+			    "recorder: it is not traced from here on",
+			    p->pid);
+		break;
+	default:
 		ct_rec_note(c, p->id, "warning", "too_many_processes",
 			    "more than %u traced processes at once: a child of %d was not traced",
 			    CT_SEG_SLOTS, p->pid);
+		break;
+	}
 }
 
 static void tell_event(struct ct_rec_ctx *c, const struct ct_proc *p, const struct ct_event *ev,

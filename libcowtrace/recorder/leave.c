@@ -90,6 +90,7 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 	learn_name(c, p);
 	late = !ct_ask_done(c->seg, p->slot);
 	ct_parting_end(alone);
+	ct_urgency_for(c, img);
 	p->exit_read = true;
 	/* What this process told before it asked is in the ring by now. */
 	ct_events_drain(c, ct_now_ns());

@@ -363,10 +363,11 @@ u32 ct_proc_region_id(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_r
 	return p->region_ids[i].id;
 }
 
-static void keep_alive(void *arg)
+void ct_proc_keep_alive(void *arg)
 {
 	struct ct_rec_ctx *c = arg;
 
+	ct_urgency_off(c);
 	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
 }
 
@@ -388,7 +389,7 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 		.own = p->own ? p->own->v : NULL,
 		.nr_own = p->own ? p->own->nr : 0,
 		.base = p->last,
-		.tick = keep_alive,
+		.tick = ct_proc_keep_alive,
 		.tick_arg = c,
 	};
 	struct ct_mapset *maps;

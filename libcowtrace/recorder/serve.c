@@ -187,6 +187,7 @@ static bool one_reading(struct ct_rec_ctx *c, u64 now)
 			p->next_read_ns = look ? now + 10 * CT_NSEC_PER_MSEC : p->next_read_ns;
 			continue;
 		}
+		ct_urgency_for(c, p->last);
 		p->close_due_ns = close ? 0 : p->close_due_ns;
 		p->next_read_ns = now + TIMELINE_NS;
 		if (ct_proc_read(c, p, &img))
@@ -260,6 +261,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 {
 	struct serve s = { .c = c, .seg_fd = seg_fd };
 	u64 now = ct_now_ns();
+	u32 i;
 
 	for (;;) {
 		beat(c, now);
@@ -280,11 +282,16 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 			s.next_orphans_ns = now + ORPHANS_NS;
 			ct_birth_free_orphans(c);
 		}
-		if (one_reading(c, now))
+		if (one_reading(c, now)) {
+			ct_urgency_on(c);
 			continue;
+		}
+		ct_urgency_on(c);
 		ct_bell_wait(c->seg, next_wake(&s, now));
 		now = ct_now_ns();
 	}
-	ct_events_drain(c, ct_now_ns());
+	/* A writer that died in the middle of a record is waited for no longer. */
+	for (i = 0; i < 4; i++)
+		ct_events_drain(c, ct_now_ns() + i * CT_RING_STUCK_NS * 2);
 	end_running(c);
 }

@@ -196,6 +196,7 @@ struct ct_rec_ctx {
 	int vmstat_fd;
 	struct ct_activity activity; /* the newest sample */
 	u64 activity_ns, ksm_ns;
+	bool urgent, never_urgent; /* the serving thread's scheduling class */
 	u64 next_witness_ns; /* CLOCK_MONOTONIC: not before */
 	u64 start_ns;
 	/* Of the segment, before the programs could write to it. */
@@ -256,6 +257,8 @@ struct ct_regionset *ct_proc_regions(struct ct_rec_ctx *c, struct ct_proc *p,
 				     const struct ct_tagmap *tags, const struct ct_mapset *maps);
 /* Id of a region in the trace, told to the store when it is new. */
 u32 ct_proc_region_id(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_region *r);
+/* Called every half millisecond of a reading; arg: the context. */
+void ct_proc_keep_alive(void *arg);
 /* A reading of p's memory now, chunks shared with its last one; becomes p->last. */
 int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_img);
 void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const char *code,
@@ -272,6 +275,8 @@ void ct_birth_tell_times(struct ct_rec_ctx *c, u32 fork, u64 fork_ns, u64 arm_ns
 void ct_birth_returned(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev);
 /* Gives up births that will not come: the child was killed before it spoke. */
 void ct_birth_expire(struct ct_rec_ctx *c, u64 now);
+/* The child of p that was to have this slot will never speak. */
+void ct_birth_forget(struct ct_rec_ctx *c, struct ct_proc *p, u32 slot);
 /* One of p's forks is no longer under way. */
 void ct_birth_settled(struct ct_proc *p);
 /* False: the same parent has cloned another before this one, who has yet to be read. */
@@ -318,6 +323,12 @@ void ct_fork_unref(struct ct_fork *f);
 void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret);
 void ct_activity_recent(struct ct_rec_ctx *c, struct ct_activity *ret);
 int ct_tallies_reserve(struct ct_rec_ctx *c, u32 nr);
+
+/* urgency.c: before waiting programs are served; before what is long; for work on img */
+#define URGENT_PAGES 16384 /* 64 MiB: half a millisecond to read */
+void ct_urgency_on(struct ct_rec_ctx *c);
+void ct_urgency_off(struct ct_rec_ctx *c);
+void ct_urgency_for(struct ct_rec_ctx *c, const struct ct_image *img);
 
 /* judge.c: copied, or moved by something else? */
 /* Pages that anything but copy-on-write has moved between two samples, at most. */

@@ -110,6 +110,16 @@ void ct_birth_settled(struct ct_proc *p)
 	p->fork_tags = NULL;
 }
 
+void ct_birth_forget(struct ct_rec_ctx *c, struct ct_proc *p, u32 slot)
+{
+	u32 i = find_expected(c, slot);
+
+	if (i < c->nr_expected)
+		c->expected[i] = c->expected[--c->nr_expected];
+	if (ct_birth_under_way(c, p))
+		ct_birth_settled(p);
+}
+
 bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p)
 {
 	return atomic_load(&c->seg->slots[p->slot].forks_begun) != p->forks_seen;

@@ -40,7 +40,7 @@ struct birth {
 	struct ct_regionset *regions;
 	u32 fork; /* its id; 0: not counted */
 	int pagemap_fd;
-	struct ct_mapset *maps; /* the child's VMAs */
+	struct ct_mapset *maps;	     /* the child's VMAs */
 	struct ct_activity activity; /* before the reading */
 	bool late;
 	u64 read_ns;		   /* when the reading was over */
@@ -163,8 +163,7 @@ static int read_child(struct birth *b)
 		opts.base = from->shares->fork->orig;
 	err = ct_pagemap_open(b->pid, &b->pagemap_fd);
 	if (!err)
-		err = ct_mapset_get(b->pid, b->pagemap_fd, &c->caps, from->mapset, false,
-				    &b->maps);
+		err = ct_mapset_get(b->pid, b->pagemap_fd, &c->caps, from->mapset, false, &b->maps);
 	if (!err && !is_ours(&b->maps->maps))
 		err = -ESRCH;
 	if (!err) {
@@ -219,47 +218,59 @@ static void tell_shared_regions(struct birth *b, struct ct_fork *f)
 	}
 }
 
+/* Runs on their way to the trace, a few at a time: a heap full of holes has millions. */
+struct runs {
+	struct ct_rec_ctx *c;
+	u32 fork, nr;
+	struct ct_rec_run v[1024];
+};
+
+static void flush_runs(struct runs *r)
+{
+	struct ct_rec rec = { .type = CT_REC_RUNS };
+
+	if (!r->nr)
+		return;
+	rec.runs.fork = r->fork;
+	rec.runs.nr = r->nr;
+	rec.runs.runs = r->v;
+	ct_outbox_put(r->c->out, &rec);
+	r->nr = 0;
+}
+
+static void add_page(struct runs *r, u64 page, u32 state)
+{
+	struct ct_rec_run *last = r->nr ? &r->v[r->nr - 1] : NULL;
+
+	if (last && last->state == state && last->page + last->pages == page) {
+		last->pages++;
+		return;
+	}
+	if (r->nr == ct_array_size(r->v))
+		flush_runs(r);
+	r->v[r->nr++] = (struct ct_rec_run){ page, 1, state };
+}
+
 /* The state a replay begins from, in runs. */
 static void tell_runs(struct ct_rec_ctx *c, const struct ct_fork *f)
 {
-	struct ct_rec rec = { .type = CT_REC_RUNS };
-	struct ct_rec_run *v = NULL, *grown;
-	u32 i, k, nr = 0, cap = 0;
+	struct runs r;
 	ct_ent e[CT_HUGE_PAGES];
+	u32 i, k;
 
+	r.c = c;
+	r.fork = f->id;
+	r.nr = 0;
 	for (i = 0; i < f->orig->nr; i++) {
 		u64 first = f->orig->keys[i] * CT_HUGE_PAGES;
-		bool huge = ct_chunk_is_huge(f->orig->chunks[i]);
+		u32 state = ct_chunk_is_huge(f->orig->chunks[i]) ? CT_RUN_HUGE : CT_RUN_SMALL;
 
 		ct_chunk_expand(f->orig->chunks[i], e);
-		for (k = 0; k < CT_HUGE_PAGES; k++) {
-			u32 state = huge		   ? CT_RUN_HUGE
-				    : ct_ent_is_swap(e[k]) ? CT_RUN_SWAP
-							   : CT_RUN_SMALL;
-
-			if (e[k] == CT_ENT_NONE)
-				continue;
-			if (nr && v[nr - 1].state == state &&
-			    v[nr - 1].page + v[nr - 1].pages == first + k) {
-				v[nr - 1].pages++;
-				continue;
-			}
-			if (nr == cap) {
-				cap = cap ? cap * 2 : 64;
-				grown = realloc(v, cap * sizeof(*v));
-				if (!grown)
-					goto out;
-				v = grown;
-			}
-			v[nr++] = (struct ct_rec_run){ first + k, 1, state };
-		}
+		for (k = 0; k < CT_HUGE_PAGES; k++)
+			if (e[k] != CT_ENT_NONE)
+				add_page(&r, first + k, ct_ent_is_swap(e[k]) ? CT_RUN_SWAP : state);
 	}
-out:
-	rec.runs.fork = f->id;
-	rec.runs.nr = nr;
-	rec.runs.runs = v;
-	ct_outbox_put(c->out, &rec);
-	free(v);
+	flush_runs(&r);
 }
 
 static void tell_fork(const struct birth *b, const struct ct_fork *f)

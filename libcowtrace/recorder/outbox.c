@@ -15,7 +15,9 @@
 #include "base/futex.h"
 #include "recorder/outbox.h"
 
-#define QUEUE_MAX (16UL << 20) /* bytes of records waiting */
+#define QUEUE_MAX (16UL << 20) /* bytes of records that are not written yet */
+/* A storm of events takes no more of it: what the report is made of has the rest. */
+#define EVENTS_MAX (QUEUE_MAX / 2)
 #define COMMIT_NS (500 * CT_NSEC_PER_MSEC)
 /* Records are let gather: waking the disk thread for each would cost the programs. */
 #define GATHER_NS (100 * CT_NSEC_PER_MSEC)
@@ -33,7 +35,7 @@ struct ct_outbox {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct node *head, **tail;
-	size_t queued;
+	_Atomic size_t queued; /* bytes, with those that the disk thread is writing */
 	u64 lost;
 	bool stop;
 	bool idle; /* the disk thread waits for a first record */
@@ -135,13 +137,18 @@ static struct node *node_create(const struct ct_rec *rec)
 	return n;
 }
 
+static size_t room_for(const struct ct_rec *rec)
+{
+	return rec->type == CT_REC_EVENT || rec->type == CT_REC_RUNS ? EVENTS_MAX : QUEUE_MAX;
+}
+
 void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 {
 	struct node *n = node_create(rec);
 	bool wake;
 
 	pthread_mutex_lock(&o->lock);
-	if (!n || o->queued + n->len > QUEUE_MAX) {
+	if (!n || o->queued + n->len > room_for(rec)) {
 		o->lost++;
 		pthread_mutex_unlock(&o->lock);
 		free(n);
@@ -190,7 +197,6 @@ static struct node *take_all(struct ct_outbox *o, bool dirty, bool *ret_stop)
 	n = o->head;
 	o->head = NULL;
 	o->tail = &o->head;
-	o->queued = 0;
 	*ret_stop = o->stop && !n;
 	pthread_mutex_unlock(&o->lock);
 	return n;
@@ -220,6 +226,7 @@ static void *disk_thread(void *arg)
 			next = n->next;
 			if (ct_store_put(o->store, &n->rec))
 				note_error(o);
+			o->queued -= n->len;
 			free(n);
 		}
 		if (dirty && ct_now_ns() - last_commit >= COMMIT_NS) {

@@ -130,7 +130,10 @@ static void step(struct ct_segment *seg, u64 tail)
 int ct_ring_next(struct ct_segment *seg, struct ct_ring_reader *reader, u64 now_ns,
 		 struct ct_event *ret_copy)
 {
-	for (;;) {
+	u32 budget;
+
+	/* A lap of spoiled records at most: somebody may spoil them as fast as we pass over. */
+	for (budget = CT_SEG_EVENTS; budget; budget--) {
 		u64 tail = atomic_load_explicit(&seg->tail, memory_order_relaxed);
 		u64 head = atomic_load_explicit(&seg->head, memory_order_acquire);
 		struct ct_event *rec = record_of(seg, tail);
@@ -166,6 +169,7 @@ int ct_ring_next(struct ct_segment *seg, struct ct_ring_reader *reader, u64 now_
 		}
 		reader->torn++;
 	}
+	return 0;
 }
 
 bool ct_ring_ready(struct ct_segment *seg)

@@ -293,9 +293,26 @@ static int play(struct ask *a, const char *path)
 	return ct_policy_play(path, ids, nr, a->json);
 }
 
+static const char *verb_at(unsigned int i)
+{
+	static const char *const verbs[] = { "list", "explain", "compare", "play", "probe" };
+
+	return verbs[i];
+}
+
+static int no_such_verb(const char *verb)
+{
+	const char *near = ct_name_nearest(verb, verb_at, 5);
+
+	if (near)
+		return ct_usage_error(&ct_command_policy, "there is no '%s': did you mean '%s'?",
+				      verb, near);
+	return ct_usage_error(&ct_command_policy, "there is no '%s': %s", verb,
+			      ct_command_policy.operands);
+}
+
 int ct_cmd_policy(int argc, char **argv)
 {
-	static const char *const verbs[] = { "list", "explain", "compare", "play", "probe", NULL };
 	struct ask a = { .o = { .format = "text" } };
 	int status, first = ct_opt_parse(&ct_command_policy, argc, argv, &a.o, &status);
 	const char *verb = first >= 0 && first < argc ? argv[first] : "";
@@ -327,9 +344,5 @@ int ct_cmd_policy(int argc, char **argv)
 			status = pick_model(&a);
 		return status ? status : explain(&a);
 	}
-	return ct_nearest(verb, verbs)
-		       ? ct_usage_error(&ct_command_policy, "there is no '%s': did you mean '%s'?",
-					verb, ct_nearest(verb, verbs))
-		       : ct_usage_error(&ct_command_policy, "there is no '%s': %s", verb,
-					ct_command_policy.operands);
+	return no_such_verb(verb);
 }

@@ -102,10 +102,15 @@ static void step_text(void *arg, const struct ct_scenario_step *st)
 	puts(*sep == ',' ? ")" : "");
 }
 
+static void step_unseen(void *arg, const struct ct_scenario_step *st)
+{
+}
+
 static int play_text(const struct ct_scenario *sc, const enum cowtrace_model_id *models, size_t nr,
 		     struct ct_err *err)
 {
-	int rc = 0;
+	/* An event that cannot happen is refused before anything is printed. */
+	int rc = ct_scenario_play(sc, models[0], step_unseen, NULL, err);
 
 	for (size_t i = 0; i < nr && !rc; i++) {
 		const struct cowtrace_model *m = cowtrace_model_get(models[i]);

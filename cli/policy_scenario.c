@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "opt.h"
+#include "policy/parse.h"
 #include "policy_scenario.h"
 
 #define MAX_WORDS 8
@@ -413,9 +413,13 @@ static int event_index(const char *name)
 	return -1;
 }
 
+static const char *event_at(unsigned int i)
+{
+	return events[i].name;
+}
+
 static int check_line(const struct ct_scenario *sc, const struct line *ln, struct ct_err *err)
 {
-	const char *names[ct_array_size(events) + 1] = { NULL };
 	int i = event_index(ln->words[0]);
 	const char *near;
 
@@ -425,9 +429,7 @@ static int check_line(const struct ct_scenario *sc, const struct line *ln, struc
 		return ct_err_set(err, -EINVAL, "%s:%d: \"%s\" with %d words: it has %d to %d",
 				  sc->name, ln->nr, ln->words[0], ln->nr_words, events[i].min,
 				  events[i].max);
-	for (size_t e = 0; e < ct_array_size(events); e++)
-		names[e] = events[e].name;
-	near = ct_nearest(ln->words[0], names);
+	near = ct_name_nearest(ln->words[0], event_at, ct_array_size(events));
 	if (near)
 		return ct_err_set(err, -EINVAL,
 				  "%s:%d: there is no event \"%s\": did you mean \"%s\"?", sc->name,

@@ -113,35 +113,7 @@ static inline struct ct_share *share_open(struct ct_fork *f, enum ct_side side, 
 
 static inline void proc_close(struct ct_rec_ctx *c, struct ct_proc *p)
 {
-	struct ct_proc **at;
-
-	while (p->shares) {
-		struct ct_share *s = p->shares;
-
-		p->shares = s->next;
-		ct_share_free(s);
-	}
-	for (at = &c->procs; *at != p; at = &(*at)->next)
-		;
-	*at = p->next;
-	c->by_slot[p->slot] = NULL;
-	p->family->alive--;
-	if (--p->family->refs == 0)
-		free(p->family);
-	ct_tagmap_unref(p->tags);
-	ct_tagmap_unref(p->fork_tags);
-	ct_modmap_unref(p->modmap);
-	ct_image_unref(p->last);
-	ct_image_unref(p->exec_image);
-	ct_regionset_unref(p->regions);
-	free(p->hot);
-	free(p->region_ids);
-	free(p->drops);
-	if (p->pagemap_fd >= 0)
-		close(p->pagemap_fd);
-	if (p->pidfd >= 0)
-		ct_io_unwatch(c->io, p->pidfd);
-	free(p);
+	ct_proc_end(c, p, CT_ENDED_RUNNING, ct_now_ns());
 }
 
 static inline void ctx_close(struct ct_rec_ctx *c)

@@ -62,6 +62,8 @@ u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b)
  */
 #define MOVED_SLACK 64
 
+#define BEAT_PAGES 4096
+
 /* Judging a changed page when more than copy-on-write has been at work. */
 struct judge {
 	struct ct_rec_ctx *c;
@@ -76,6 +78,7 @@ struct judge {
 	 * since the partner's last reading: no more of ours can have been among them.
 	 */
 	u64 moved, moved_since_end;
+	u32 asked;
 };
 
 static enum ct_outcome unless_moved(u64 *budget)
@@ -124,6 +127,9 @@ static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now
 	u64 flags = 0;
 	bool live = j->partner && j->partner->pagemap_fd >= 0, written;
 
+	/* Some system calls each: a million pages take seconds. */
+	if (++j->asked % BEAT_PAGES == 0)
+		ct_rec_beat(j->c);
 	if (live)
 		ct_reading_pages(j->partner->pagemap_fd, &j->c->caps, &page, 1, &theirs);
 	else if (j->partner_end)

@@ -49,15 +49,22 @@ static int fail(const struct ct_recorder_opts *o, int code, const char *text)
 	return 1;
 }
 
-/* Each traced process costs two descriptors here. */
+/* Each traced process costs two descriptors here; root may have as many as that takes. */
 static void raise_fd_limit(void)
 {
+	const rlim_t wanted = 2 * CT_SEG_SLOTS + 1024;
 	struct rlimit r;
 
-	if (!getrlimit(RLIMIT_NOFILE, &r)) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return;
+	if (r.rlim_max < wanted) {
+		struct rlimit more = { wanted, wanted };
+
+		if (!setrlimit(RLIMIT_NOFILE, &more))
+			return;
 	}
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
 }
 
 static void put_meta(struct ct_rec_ctx *c, const char *key, const char *value)

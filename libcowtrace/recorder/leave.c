@@ -87,6 +87,9 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_proc *alone = ct_parting_begin(c, p);
 	bool late;
 
+	/* The word that an exec failed can be lost in a full ring; this says it too. */
+	if (p->exec_read)
+		ct_leave_stays(c, p);
 	learn_name(c, p);
 	late = !ct_ask_done(c->seg, p->slot);
 	ct_parting_end(alone);

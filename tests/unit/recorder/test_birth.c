@@ -8,6 +8,7 @@
 #include "birth_util.h"
 #include "channel/ring.h"
 #include "recorder/asks.h"
+#include "recorder/leave.h"
 
 static void tell_returned(u32 slot, s32 pid, u64 t_ns)
 {
@@ -229,6 +230,24 @@ static void test_order_is_bounded(void **state)
 	assert_int_equal(atomic_load(&c->seg->slots[first].state), CT_SLOT_FREE);
 }
 
+/* An exec failed, the word of it was lost, and the process exits: that is no exec. */
+static void test_exit_after_failed_exec(void **state)
+{
+	u32 slot = bear();
+	struct ct_proc *q;
+
+	serve(slot);
+	q = c->by_slot[slot];
+	q->exec_read = true;
+	atomic_store(&c->seg->slots[slot].ask, CT_ASK_EXIT);
+	assert_int_equal(ct_ask_take(c->seg, slot), CT_ASK_EXIT);
+	ct_leave_exit(c, q);
+	assert_false(q->exec_read);
+	assert_true(q->exit_read);
+	assert_null(q->shares);
+	assert_int_equal(atomic_load(&c->seg->slots[slot].ask), CT_ASK_DONE);
+}
+
 /* However many forks a program makes up, what is kept of them is bounded. */
 static void test_flood(void **state)
 {
@@ -345,10 +364,19 @@ static int cleanup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_birth),    TEST(test_copies),	    TEST(test_once),
-		TEST(test_not_ours), TEST(test_dead_child), TEST(test_daemon),
-		TEST(test_flood),    TEST(test_in_order),   TEST(test_order_is_bounded),
-		TEST(test_resync),   TEST(test_orphans),    TEST(test_lies),
+		TEST(test_birth),
+		TEST(test_copies),
+		TEST(test_once),
+		TEST(test_not_ours),
+		TEST(test_dead_child),
+		TEST(test_daemon),
+		TEST(test_flood),
+		TEST(test_in_order),
+		TEST(test_order_is_bounded),
+		TEST(test_resync),
+		TEST(test_exit_after_failed_exec),
+		TEST(test_orphans),
+		TEST(test_lies),
 	};
 
 	return cmocka_run_group_tests(tests, hold_still, cleanup);

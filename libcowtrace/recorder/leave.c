@@ -83,13 +83,15 @@ static void learn_name(struct ct_rec_ctx *c, struct ct_proc *p)
 
 void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 {
-	struct ct_image *img = last_reading(c, p);
-	struct ct_proc *alone = ct_parting_begin(c, p);
+	struct ct_image *img;
+	struct ct_proc *alone;
 	bool late;
 
 	/* The word that an exec failed can be lost in a full ring; this says it too. */
 	if (p->exec_read)
 		ct_leave_stays(c, p);
+	img = last_reading(c, p);
+	alone = ct_parting_begin(c, p);
 	learn_name(c, p);
 	late = !ct_ask_done(c->seg, p->slot);
 	ct_parting_end(alone);

@@ -223,6 +223,95 @@ static void test_runs(void **state)
 	ct_ledger_destroy(l);
 }
 
+/* Runs of what is not anonymous memory, or not there. */
+static void test_kinds(void **state)
+{
+	struct ct_ledger *l = make(COWTRACE_MODEL_G6, false);
+	struct cowtrace_page_state st;
+	struct ct_effect e = { 0 };
+	struct seen s = { 0 };
+
+	ct_ledger_map(l, 1, A, 520, CT_BACK_SMALL);
+	ct_ledger_map(l, 1, B, 40, CT_BACK_FILE);
+	ct_ledger_map(l, 1, 2 * B, 8, CT_BACK_SHARED);
+	ct_ledger_map(l, 1, 3 * B, 512, CT_BACK_THP);
+	ct_ledger_read(l, 1, A, 4, &e);
+	ct_ledger_write(l, 1, A + 4, 4, &e);
+	ct_ledger_pageout(l, 1, A + 6, 2, &e);
+	ct_ledger_read(l, 1, B + 20, 1, &e);
+	ct_ledger_read(l, 1, 2 * B, 2, &e);
+	ct_ledger_protect(l, 1, 2 * B + 2, 2, false, &e);
+	ct_ledger_read(l, 1, 2 * B + 2, 1, &e);
+	ct_ledger_read(l, 1, 3 * B, 512, &e);
+	assert_int_equal(ct_ledger_runs(l, 1, note, &s), 0);
+	assert_int_equal(s.nr, 7);
+	assert_true(s.run[0].zero && s.run[0].nr == 4 && !s.run[0].writable);
+	assert_true(s.run[1].writable && s.run[1].nr == 2);
+	assert_true(s.run[2].swapped && !s.run[2].present && s.run[2].nr == 2);
+	assert_true(s.run[3].file && s.run[3].page == B + 16 && s.run[3].nr == 16);
+	assert_true(s.run[4].writable && !s.run[5].writable);
+	assert_true(s.run[6].zero && s.run[6].nr == 512);
+	assert_int_equal(ct_ledger_nr_huge(l, 1), 0);
+	assert_int_equal(ct_ledger_state(l, 1, 2 * B, &st), 0);
+	assert_true(cowtrace_page_state_get(&st, COWTRACE_FIELD_SHARED));
+	assert_int_equal(ct_ledger_state(l, 1, A + 6, &st), -EFAULT);
+	assert_int_equal(ct_ledger_pin(l, 1, A, CT_PIN_GET, &e), -EFAULT);
+	assert_int_equal(ct_ledger_collapse(l, 1, 3 * B, 512), -EINVAL);
+	ct_ledger_destroy(l);
+}
+
+static void test_corners(void **state)
+{
+	struct ct_ledger *l = make(COWTRACE_MODEL_G6, false);
+	struct ct_effect e = { 0 };
+	int pins = 0;
+
+	ct_ledger_map(l, 1, A, 600, CT_BACK_SMALL);
+	ct_ledger_map(l, 1, B, 512, CT_BACK_HUGETLB);
+	ct_ledger_map(l, 1, 3 * B + 8, 40, CT_BACK_MTHP64);
+	ct_ledger_write(l, 1, A, 600, &e);
+	ct_ledger_write(l, 1, B, 1, &e);
+	/* A count of pins has its limit. */
+	while (!ct_ledger_pin(l, 1, A, CT_PIN_LONGTERM, &e))
+		pins++;
+	assert_in_range(pins, 32, 64);
+	/* Folios only where a whole one fits. */
+	memset(&e, 0, sizeof(e));
+	ct_ledger_write(l, 1, 3 * B + 8, 40, &e);
+	assert_int_equal(e.fresh, 8 + 1 + 1);
+	ct_ledger_advise(l, 1, 3 * B + 8, 40, CT_ADVISE_NOHUGEPAGE, &e);
+	assert_int_equal(ct_ledger_dontneed(l, 1, 3 * B + 16, 16, &e), 0);
+	memset(&e, 0, sizeof(e));
+	ct_ledger_write(l, 1, 3 * B + 16, 16, &e);
+	assert_int_equal(e.fresh, 16);
+	/* Aligned hugetlb moves whole; a unit with a border inside does not collapse. */
+	assert_int_equal(ct_ledger_remap(l, 1, B, 512, 4 * B, &e), 0);
+	assert_int_equal(ct_ledger_remap(l, 1, 4 * B, 512, A, &e), -EEXIST);
+	assert_int_equal(ct_ledger_pageout(l, 1, 4 * B, 512, &e), 0);
+	assert_int_equal(ct_ledger_collapse(l, 1, A + 512, 512), -EINVAL);
+	/* The gap that remap left is free again, and its page table gone. */
+	assert_int_equal(ct_ledger_map(l, 1, B, 512, CT_BACK_THP), 0);
+	memset(&e, 0, sizeof(e));
+	ct_ledger_write(l, 1, B, 512, &e);
+	assert_int_equal(e.fresh, 1);
+	/* KSM pages that are read-only stay merged. */
+	assert_int_equal(ct_ledger_merge(l, 1, A + 30, 1, A + 31, &e), 0);
+	assert_int_equal(ct_ledger_merge(l, 1, A, 1, A + 31, &e), -EBUSY);
+	ct_ledger_protect(l, 1, A + 30, 2, false, &e);
+	memset(&e, 0, sizeof(e));
+	assert_int_equal(ct_ledger_unmerge(l, 1, A + 20, 1200, &e), 0);
+	assert_int_equal(e.copy, 0);
+	ct_ledger_protect(l, 1, A + 30, 2, true, &e);
+	assert_int_equal(ct_ledger_unmerge(l, 1, A + 20, 20, &e), 0);
+	assert_int_equal(e.copy, 2);
+	/* A swapped page that is read in a read-only mapping stays read-only. */
+	ct_ledger_pageout(l, 1, A + 50, 1, &e);
+	ct_ledger_protect(l, 1, A + 50, 1, false, &e);
+	assert_int_equal(ct_ledger_read(l, 1, A + 50, 1, &e), 0);
+	assert_int_equal(ct_ledger_write(l, 1, A + 50, 1, &e), -EFAULT);
+	ct_ledger_destroy(l);
+}
+
 /* Under a byte a page, while units are alike; everything is given back. */
 static void test_memory(void **state)
 {
@@ -355,7 +444,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_nobody),
 		cmocka_unit_test(test_large),	cmocka_unit_test(test_held),
-		cmocka_unit_test(test_runs),	cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_runs),	cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_corners), cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_batches), cmocka_unit_test(test_no_memory),
 	};
 

@@ -14,7 +14,7 @@
 
 #include "naive.h"
 
-#define NR_EVENTS 100
+#define NR_EVENTS 60
 #define MAX_LIVE 4
 
 static u64 next(u64 *seed)

@@ -24,13 +24,21 @@
 /* A process that forked this recently is likely to fork again at once. */
 #define BUSY_NS (20 * CT_NSEC_PER_MSEC)
 
+/* What is wrong a thousand times is told a thousand times, and counted from there on. */
+#define NOTES_MAX 1000
+
 void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const char *code,
 		 const char *fmt, ...)
 {
 	struct ct_rec rec = { .type = CT_REC_NOTE };
+	bool warning = !strcmp(severity, "warning");
 	char text[512];
 	va_list ap;
 
+	if (warning && c->totals.notes >= NOTES_MAX) {
+		c->totals.notes++;
+		return;
+	}
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);

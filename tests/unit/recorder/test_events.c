@@ -4,6 +4,7 @@
  * fork, and that no lie of a program's does harm.
  */
 #include <errno.h>
+#include <sqlite3.h>
 
 #include "channel/ring.h"
 #include "ctx_util.h"
@@ -253,6 +254,22 @@ static void test_beats(void **state)
 	assert_true(atomic_load(&c->seg->heartbeat_ns) > before);
 }
 
+static int nr_notes(void)
+{
+	sqlite3_stmt *st;
+	sqlite3 *db;
+	int n;
+
+	assert_int_equal(sqlite3_open(trace_path(), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM notes", -1, &st, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return n;
+}
+
 static void test_tags(void **state)
 {
 	const struct ct_tag *t;
@@ -310,6 +327,26 @@ static void test_tags(void **state)
 	assert_int_equal(t[1].site, t[0].site);
 }
 
+/* A program that loses its children for ever does not fill the trace with it. */
+static void test_notes_are_bounded(void **state)
+{
+	u64 before = c->totals.notes;
+	u32 i, k;
+
+	for (i = 0; i < 50; i++) {
+		for (k = 0; k < 100; k++)
+			tell((struct ct_event){
+				.type = CT_EV_LOSS, .t_ns = ct_now_ns(), .arg = CT_LOSS_NO_SLOT });
+		drain();
+	}
+	assert_int_equal(c->totals.notes, before + 5000);
+	while (c->procs)
+		proc_close(c, c->procs);
+	outbox_close(c->out);
+	assert_in_range(nr_notes(), 900, 1100);
+	c->out = outbox_open();
+}
+
 static int cleanup(void **state)
 {
 	remove_trace();
@@ -328,6 +365,7 @@ int main(void)
 		TEST(test_endless_wait),
 		TEST(test_beats),
 		TEST(test_tags),
+		TEST(test_notes_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, cleanup);

@@ -228,8 +228,9 @@ static int read_mixed(struct pass *p, u64 start, u64 end)
 	const bool pfns = p->o->caps->pfns;
 
 	while (start < end) {
-		ssize_t nr = pfns ? ct_pagemap_scan_mapped(p->fd, start, end, r->runs, NR_RUNS, &start)
-				  : ct_pagemap_scan_anon(p->fd, start, end, r->runs, NR_RUNS, &start);
+		ssize_t nr =
+			pfns ? ct_pagemap_scan_mapped(p->fd, start, end, r->runs, NR_RUNS, &start)
+			     : ct_pagemap_scan_anon(p->fd, start, end, r->runs, NR_RUNS, &start);
 		size_t left;
 		int err;
 

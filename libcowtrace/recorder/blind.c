@@ -107,6 +107,7 @@ static void evaluate_one(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_imag
 	struct ct_tally ignored;
 	struct ct_share *s;
 
+	ct_drops_apply(c, p, UINT64_MAX);
 	for (s = p->shares; s; s = s->next)
 		if (!s->fork->closed[s->side])
 			bounds(c, s, now, &ignored);

@@ -270,6 +270,9 @@ void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
 {
 	struct ct_share *s, **at = &p->shares;
 
+	/* At a fork, what came before the clone has been applied, and no more. */
+	if (why != CT_SIDE_END_NEXT_FORK)
+		ct_drops_apply(c, p, UINT64_MAX);
 	while ((s = *at)) {
 		if (why == CT_SIDE_END_NEXT_FORK && ct_carry_on(c, p, s, now)) {
 			at = &s->next;
@@ -286,6 +289,7 @@ void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now
 {
 	struct ct_share *s;
 
+	ct_drops_apply(c, p, UINT64_MAX);
 	for (s = p->shares; s; s = s->next)
 		ct_close_share(c, p, s, now, CT_SIDE_END_OPEN, CT_CLOSE_LOOK);
 }

@@ -2,8 +2,9 @@
 /*
  * What the programs tell through the ring: tags, advice, drops, forks.
  *
- * A drop matters to the census only by its place before or after a fork.  While
- * a fork of its process is under way it is kept; else it is applied at once.
+ * A drop matters to the census only by its place before or after a fork, and
+ * before or after the end of the last relative, of which the recorder may hear
+ * later than of the drop.  So drops are kept until what they change is looked at.
  * Everything is also written to the trace, for a later replay.
  */
 #include <errno.h>
@@ -118,13 +119,10 @@ static void add_drop(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_ev
 	};
 	struct ct_drop *v;
 
-	if (!d.pages)
+	if (!d.pages || (!p->shares && !ct_birth_under_way(c, p)))
 		return;
-	if (!ct_birth_under_way(c, p) || p->nr_drops >= DROPS_MAX) {
+	if (p->nr_drops >= DROPS_MAX)
 		ct_drops_apply(c, p, UINT64_MAX);
-		apply_drop(p, &d);
-		return;
-	}
 	if (p->nr_drops == p->cap_drops) {
 		u32 cap = p->cap_drops ? p->cap_drops * 2 : 32;
 
@@ -318,9 +316,10 @@ static void on_loss(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_eve
 	case CT_LOSS_PIDNS:
 		/* That child will not say another word. */
 		ct_birth_forget(c, p, (u32)ev->arg2);
-		ct_rec_note(c, p->id, "warning", "pid_namespace",
-			    "a child of process %d lives in another pid namespace and was not traced",
-			    p->pid);
+		ct_rec_note(
+			c, p->id, "warning", "pid_namespace",
+			"a child of process %d lives in another pid namespace and was not traced",
+			p->pid);
 		break;
 	case CT_LOSS_UNMAPPED:
 		ct_rec_note(c, p->id, "warning", "segment_unmapped",

@@ -85,6 +85,7 @@ static void post(struct ct_io *io, struct ct_inbox_item item)
 	}
 	*copy = item;
 	copy->next = NULL;
+	copy->t_ns = ct_now_ns();
 	pthread_mutex_lock(&io->lock);
 	*io->tail = copy;
 	io->tail = &copy->next;

@@ -21,6 +21,7 @@ enum ct_inbox_type {
 
 struct ct_inbox_item {
 	struct ct_inbox_item *next;
+	u64 t_ns; /* CLOCK_MONOTONIC, when it came in */
 	enum ct_inbox_type type;
 	u32 id;
 	int fd;

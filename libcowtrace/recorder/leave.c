@@ -179,12 +179,13 @@ static void finish_gone(struct ct_rec_ctx *c, struct ct_proc *p)
 	}
 	if (p->exit_read || (p->wstatus >= 0 && WIFEXITED(p->wstatus)))
 		ended = CT_ENDED_EXIT;
-	/* Still open: it never asked to be read. */
-	ct_close_all(c, p, NULL, CT_SIDE_END_KILLED);
+	/* Still open: it never asked to be read, or could not wait for it. */
+	ct_close_all(c, p, NULL,
+		     ended == CT_ENDED_KILLED ? CT_SIDE_END_KILLED : CT_SIDE_END_TIMEOUT);
 	ct_proc_end(c, p, ended, p->gone_ns);
 }
 
-void ct_leave_gone(struct ct_rec_ctx *c, struct ct_proc *p)
+void ct_leave_gone(struct ct_rec_ctx *c, struct ct_proc *p, u64 told_ns)
 {
 	int wstatus;
 
@@ -194,6 +195,8 @@ void ct_leave_gone(struct ct_rec_ctx *c, struct ct_proc *p)
 		p->wstatus = wstatus;
 	p->gone_ns = ct_now_ns();
 	ct_events_drain(c, p->gone_ns);
+	if (!p->exit_read && !p->exec_read)
+		ct_parting_killed(c, p, told_ns);
 	/* A child of its that has not spoken yet still needs it as a parent. */
 	if (!ct_birth_under_way(c, p))
 		finish_gone(c, p);
@@ -212,6 +215,6 @@ void ct_leave_sweep(struct ct_rec_ctx *c, u64 now)
 			finish_gone(c, p);
 		else if (!p->gone_ns && p->pidfd < 0 &&
 			 (ct_proc_status_read(p->pid, &st) || st.zombie))
-			ct_leave_gone(c, p);
+			ct_leave_gone(c, p, now);
 	}
 }

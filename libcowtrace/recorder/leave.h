@@ -15,8 +15,8 @@ void ct_leave_stays(struct ct_rec_ctx *c, struct ct_proc *p);
 /* A new image of the same pid has said HELLO: p is over.  p is freed. */
 void ct_leave_replaced(struct ct_rec_ctx *c, struct ct_proc *p);
 
-/* The kernel says that p has gone.  p may be freed. */
-void ct_leave_gone(struct ct_rec_ctx *c, struct ct_proc *p);
+/* The kernel said at told_ns that p has gone.  p may be freed. */
+void ct_leave_gone(struct ct_rec_ctx *c, struct ct_proc *p, u64 told_ns);
 
 /* Execs that went to a program that did not attach: found out, and said. */
 void ct_leave_check_execs(struct ct_rec_ctx *c, u64 now);

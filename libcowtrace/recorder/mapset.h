@@ -15,7 +15,7 @@ struct ct_mapset {
 	u32 refs;
 	struct ct_maps maps; /* parsed */
 	struct ct_plan plan; /* how to read whoever has them */
-	u64 hash; /* of the text */
+	u64 hash;	     /* of the text */
 	struct ct_proc_sizes sizes;
 	u64 read_ns; /* CLOCK_MONOTONIC */
 };

@@ -19,19 +19,34 @@
 
 /* More ranges than this that a lonely process dropped are not remembered. */
 #define LATE_MAX 4096
+/* The end of a process is heard of within this time. */
+#define TOLD_LATE_NS (2 * CT_NSEC_PER_MSEC)
+
+/*
+ * The one that leaver leaves alone, when there is one that shares anything.  Who
+ * has asked for its last reading does not count any more, gone or not.
+ */
+static struct ct_proc *survivor(struct ct_rec_ctx *c, const struct ct_proc *leaver)
+{
+	struct ct_proc *q, *alone = NULL;
+
+	/* Without PFNs ct_close_evaluate() has looked at everybody already. */
+	for (q = c->caps.pfns && leaver->family ? c->procs : NULL; q; q = q->next) {
+		if (q == leaver || q->family != leaver->family || q->gone_ns || q->exit_read)
+			continue;
+		if (alone)
+			return NULL;
+		alone = q;
+	}
+	return alone && alone->shares && !ct_birth_under_way(c, alone) ? alone : NULL;
+}
 
 struct ct_proc *ct_parting_begin(struct ct_rec_ctx *c, struct ct_proc *leaver)
 {
+	struct ct_proc *q = survivor(c, leaver);
 	struct ct_image *img;
-	struct ct_proc *q;
 
-	/* Without PFNs ct_close_evaluate() has looked at everybody already. */
-	if (!c->caps.pfns || !leaver->family || leaver->family->alive != 2)
-		return NULL;
-	for (q = c->procs; q; q = q->next)
-		if (q != leaver && q->family == leaver->family)
-			break;
-	if (!q || q->gone_ns || !q->shares || ct_birth_under_way(c, q) || ct_proc_read(c, q, &img))
+	if (!q || ct_proc_read(c, q, &img))
 		return NULL;
 	ct_parting_forget(q);
 	q->parting = img;
@@ -50,6 +65,21 @@ void ct_parting_forget(struct ct_proc *q)
 	q->parting = NULL;
 	q->parted_ns = 0;
 	q->nr_late = 0;
+}
+
+/*
+ * Killed: nobody stood still.  The survivor is taken as it was seen last, and the
+ * kernel's word comes a little after the fact.
+ */
+void ct_parting_killed(struct ct_rec_ctx *c, struct ct_proc *leaver, u64 told_ns)
+{
+	struct ct_proc *q = survivor(c, leaver);
+
+	if (!q || !q->last || q->parted_ns)
+		return;
+	ct_parting_forget(q);
+	q->parting = ct_image_ref(q->last);
+	q->parted_ns = told_ns - TOLD_LATE_NS;
 }
 
 bool ct_parting_drop(struct ct_proc *q, const struct ct_drop *d)

@@ -156,7 +156,7 @@ static void read_inbox(struct serve *s)
 		case CT_IN_GONE:
 			p = ct_proc_of_id(s->c, in->id);
 			if (p)
-				ct_leave_gone(s->c, p);
+				ct_leave_gone(s->c, p, in->t_ns);
 			break;
 		case CT_IN_COMMAND_ENDED:
 			s->command_ended = true;

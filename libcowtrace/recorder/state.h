@@ -115,7 +115,7 @@ struct ct_proc {
 	int pidfd, pagemap_fd;
 	char comm[16];
 	u64 born_ns; /* CLOCK_MONOTONIC, when it was taken in */
-	u32 exe; /* interned */
+	u32 exe;     /* interned */
 
 	struct ct_family *family;
 	struct ct_share *shares; /* newest first */
@@ -127,7 +127,7 @@ struct ct_proc {
 	u64 modmap_ns;		      /* when it was read */
 	u8 thp, ksm;		      /* what prctl set for all of it */
 	bool ksm_eyes;		      /* ksmd has had an eye on its pages */
-	struct ct_mapset *mapset; /* its VMAs, when they were last read */
+	struct ct_mapset *mapset;     /* its VMAs, when they were last read */
 	struct ct_regionset *regions; /* at its last fork or birth */
 	u64 regions_hash;	      /* of the maps and the tags that they came from */
 	struct ct_region_id *region_ids;
@@ -137,8 +137,8 @@ struct ct_proc {
 	struct ct_drop *drops;
 	u32 nr_drops, cap_drops;
 	u32 forks_seen; /* births handled, and clones that failed */
-	u32 begun; /* forks begun when that was looked at last, ... */
-	u64 begun_ns; /* ... and when; 0: never yet */
+	u32 begun;	/* forks begun when that was looked at last, ... */
+	u64 begun_ns;	/* ... and when; 0: never yet */
 	u32 birth_fork; /* id of the fork that made it; 0: a HELLO did */
 
 	struct ct_image *last; /* the newest reading, whatever for */
@@ -176,7 +176,7 @@ struct ct_expected {
 /* The newest births, for what the parent tells after them. */
 struct ct_recent {
 	u32 slot, fork; /* fork: id; 0: could not be read */
-	s32 pid; /* as the child sees it */
+	s32 pid;	/* as the child sees it */
 	u64 clone_ns;
 };
 #define CT_RECENT 1024
@@ -191,13 +191,13 @@ struct ct_rec_ctx {
 	struct ct_kcaps caps;
 	struct ct_kpage kpage;
 	struct ct_reader reader;
-	struct ct_maps maps; /* scratch */
+	struct ct_maps maps;	  /* scratch */
 	struct ct_maps code_maps; /* scratch, for what is looked up while those are in use */
 	int vmstat_fd;
 	struct ct_activity activity; /* the newest sample */
 	u64 activity_ns, ksm_ns;
 	bool urgent, never_urgent; /* the serving thread's scheduling class */
-	u64 next_witness_ns; /* CLOCK_MONOTONIC: not before */
+	u64 next_witness_ns;	   /* CLOCK_MONOTONIC: not before */
 	u64 start_ns;
 	/* Of the segment, before the programs could write to it. */
 	u64 hold_ns, seg_size;
@@ -353,6 +353,8 @@ int ct_blind_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *
 struct ct_proc *ct_parting_begin(struct ct_rec_ctx *c, struct ct_proc *leaver);
 /* The leaver goes on its way now; q may be NULL. */
 void ct_parting_end(struct ct_proc *q);
+/* leaver was killed; told_ns: when the kernel said so. */
+void ct_parting_killed(struct ct_rec_ctx *c, struct ct_proc *leaver, u64 told_ns);
 void ct_parting_forget(struct ct_proc *q);
 /* True when the drop came after the parting, and was noted as such. */
 bool ct_parting_drop(struct ct_proc *q, const struct ct_drop *d);

@@ -52,6 +52,7 @@ static struct ct_tally look(struct ct_fork *f)
 	u32 i;
 
 	assert_int_equal(ct_proc_read(c, p, &img), 0);
+	ct_drops_apply(c, p, UINT64_MAX);
 	ct_close_share(c, p, share_of(f), img, CT_SIDE_END_OPEN, CT_CLOSE_LOOK);
 	ct_image_unref(img);
 	for (i = 0; i < f->regions->nr; i++) {

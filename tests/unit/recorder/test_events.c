@@ -41,6 +41,13 @@ static void drain(void)
 	ct_events_drain(c, ct_now_ns());
 }
 
+/* Drops take effect when what they change is looked at. */
+static void drain_and_look(void)
+{
+	drain();
+	ct_drops_apply(c, p, UINT64_MAX);
+}
+
 static void tell_unmap(u64 page, u64 pages, u64 begin_ns, u64 end_ns)
 {
 	tell((struct ct_event){ .type = CT_EV_UNMAP,
@@ -83,7 +90,7 @@ static void test_drops_around_a_fork(void **state)
 	tell_unmap(20, 1, t - 100, t + 100);   /* across the clone */
 	tell_unmap(30, 1, t + 500, t + 600);   /* while the child was being born */
 	tell_unmap(40, 1, t + 1000, t + 1100); /* after it */
-	drain();
+	drain_and_look();
 	assert_int_equal(at(s, 10), 10);
 	assert_int_equal(at(s, 20), -2);
 	assert_int_equal(at(s, 30), -2);
@@ -93,7 +100,7 @@ static void test_drops_around_a_fork(void **state)
 	p->shares = NULL;
 	s = share_open(f, CT_SIDE_CHILD, p);
 	tell_unmap(20, 1, t + 100, t + 200);
-	drain();
+	drain_and_look();
 	assert_int_equal(at(s, 20), -1);
 	ct_fork_unref(f);
 }
@@ -119,7 +126,7 @@ static void test_drops_wait_for_a_fork(void **state)
 	assert_int_not_equal(p->nr_drops, 0);
 	ct_birth_settled(p);
 	tell_unmap(12, 1, t + 40, t + 50);
-	drain();
+	drain_and_look();
 	assert_int_equal(p->nr_drops, 0);
 	assert_int_equal(at(s, 10), 11);
 	assert_int_equal(at(s, 11), -1);
@@ -164,7 +171,7 @@ static void test_kinds_of_drops(void **state)
 				.len = page_addr(10),
 				.arg = page_addr(500),
 				.arg2 = page_addr(20) });
-	drain();
+	drain_and_look();
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(at(s, 10 * i), -1);
 		assert_int_equal(at(s, 10 * i + 1), -1);
@@ -215,7 +222,7 @@ static void test_lies(void **state)
 							.len = ends[k % n],
 							.arg = ends[k / n],
 							.arg2 = ends[(i * k) % n] });
-	drain();
+	drain_and_look();
 	assert_true(c->ring.torn > torn);
 	for (i = 1; i < s->extents.nr; i++)
 		assert_true(s->extents.v[i - 1].page + s->extents.v[i - 1].pages <=

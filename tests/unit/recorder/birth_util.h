@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "channel/ask.h"
@@ -65,9 +66,12 @@ static inline u32 bear(void)
 	s->clone_ns = ct_now_ns();
 	child = fork();
 	assert_true(child >= 0);
-	if (child == 0)
+	if (child == 0) {
+		/* It has the lock's descriptor too: it must not outlive a test that fails. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	s->born_ns = ct_now_ns();
 	atomic_store(&s->pid, child);
 	atomic_store(&s->state, CT_SLOT_LIVE);

@@ -115,17 +115,17 @@ static void count(struct ct_effect *eff, const struct cowtrace_verdict *v, u64 n
 static int write_protected(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *u,
 			   u32 i, struct ct_effect *eff)
 {
+	struct cowtrace_verdict verdict = { 0 };
 	struct cowtrace_page_state st;
-	struct cowtrace_verdict verdict;
 
 	ct_state_of(l, p, u, i, &st);
-	if (cowtrace_policy_judge(l->opts.model, &st, &verdict))
-		return -EINVAL;
+	/* The book makes no impossible states (state.c), so the rule always answers. */
+	l->broken |= cowtrace_policy_judge(l->opts.model, &st, &verdict) != 0;
 	count(eff, &verdict, 1);
 	switch (verdict.likely) {
 	case COWTRACE_REUSE:
 		reuse(l, u, i, verdict.likely_reason);
-		return l->oom ? -ENOMEM : 0;
+		return ct_result(l, 0);
 	case COWTRACE_SPLIT:
 		ct_unit_split(l, p, u, eff);
 		return write_protected(l, p, v, u, i, eff);
@@ -160,9 +160,9 @@ static int fault_swap(struct ct_ledger *l, struct proc *p, struct vma *v, struct
 	int rc;
 
 	count_fresh(eff, 1);
-	rc = ct_swap_in(l, p, v, u, i, write);
-	if (rc || !write || (ct_pte_get(u, i) & PTE_FLAG))
-		return rc;
+	ct_swap_in(l, p, v, u, i, write);
+	if (!write || (ct_pte_get(u, i) & PTE_FLAG))
+		return 0;
 	rc = write_protected(l, p, v, u, i, &more);
 	for (int r = 0; r < COWTRACE_NR_REASONS; r++)
 		eff->reasons[r] += more.reasons[r];
@@ -186,7 +186,7 @@ int ct_entry_fault(struct ct_ledger *l, struct proc *p, u64 page, bool write, st
 		return fault_swap(l, p, v, u, i, write, eff);
 	if (!write)
 		return 0;
-	if (v->backing == CT_BACK_SHARED && ct_unit_each(l, u)) {
+	if (v->backing == CT_BACK_SHARED) {
 		ct_pte_set(u, i, pte | PTE_FLAG);
 		eff->reuse++;
 		eff->reasons[COWTRACE_REASON_SHARED_MAPPING]++;
@@ -202,13 +202,12 @@ int ct_entry_fault(struct ct_ledger *l, struct proc *p, u64 page, bool write, st
 /* 512 small pages that are alike get one verdict, and stay alike. */
 static int write_alike(struct ct_ledger *l, struct proc *p, struct unit *u, struct ct_effect *eff)
 {
+	struct cowtrace_verdict verdict = { 0 };
 	struct cowtrace_page_state st;
-	struct cowtrace_verdict verdict;
 	u32 frame;
 
 	ct_state_of(l, p, u, 0, &st);
-	if (cowtrace_policy_judge(l->opts.model, &st, &verdict))
-		return -EINVAL;
+	l->broken |= cowtrace_policy_judge(l->opts.model, &st, &verdict) != 0;
 	count(eff, &verdict, UNIT_PAGES);
 	if (verdict.likely == COWTRACE_REUSE) {
 		ct_block_flags(l, u->same, l->has_mark ? FR_EXCLUSIVE : 0, 0);
@@ -224,7 +223,7 @@ static int write_alike(struct ct_ledger *l, struct proc *p, struct unit *u, stru
 	return 0;
 }
 
-/* True: the whole unit was done at once (*ret_rc). */
+/* True: the whole unit was done at once (*ret_rc, else 0). */
 static bool fault_unit(struct ct_ledger *l, struct proc *p, u64 page, bool write,
 		       struct ct_effect *eff, int *ret_rc)
 {
@@ -245,7 +244,7 @@ static bool fault_unit(struct ct_ledger *l, struct proc *p, u64 page, bool write
 			count_writable(eff, UNIT_PAGES - nr);
 		return true;
 	}
-	if (u->is_each || ct_pte_kind(u->same) != PTE_PRESENT || v->backing == CT_BACK_SHARED)
+	if (u->is_each || ct_pte_kind(u->same) != PTE_PRESENT)
 		return false;
 	if (!write)
 		return true;
@@ -272,10 +271,9 @@ static int touch(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool write, str
 			page += UNIT_PAGES;
 			continue;
 		}
-		if (!rc)
-			rc = ct_entry_fault(l, p, page++, write, eff);
+		rc = ct_entry_fault(l, p, page++, write, eff);
 	}
-	return l->oom ? -ENOMEM : rc;
+	return ct_result(l, rc);
 }
 
 int ct_ledger_write(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff)

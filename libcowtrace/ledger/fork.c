@@ -11,14 +11,13 @@
 
 static int proc_add(struct ct_ledger *l, u32 pid)
 {
-	if (l->oom)
+	if (l->broken)
 		return -ENOMEM;
 	if (!pid)
 		return -EINVAL;
 	if (ct_proc_find(l, pid))
 		return -EEXIST;
-	/* A frame counts its PTEs in 16 bits. */
-	if (l->nr_procs >= UINT16_MAX)
+	if (l->nr_procs >= CT_LEDGER_MAX_PROCS)
 		return -EAGAIN;
 	if (!ct_mem_room(l, (void **)&l->procs, l->nr_procs, &l->max_procs, sizeof(*l->procs)))
 		return -ENOMEM;
@@ -78,15 +77,12 @@ static bool fork_alike(struct ct_ledger *l, struct proc *parent, struct unit *u,
 	if (u->is_each)
 		return false;
 	if (ct_pte_kind(u->same) == PTE_PRESENT) {
-		const struct folio *fo = ct_folio_see(l, frame);
-
 		ct_state_of(l, parent, u, 0, &st);
 		cowtrace_policy_fork(l->opts.model, &st, &action);
 		if (action == COWTRACE_FORK_SPLIT_COPY)
 			ct_unit_split(l, parent, u, eff);
 		/* Frames that are told apart may be pinned one by one. */
-		if (action != COWTRACE_FORK_SHARE || (!u->pmd && ct_block_of(l, frame)->is_each) ||
-		    (!u->pmd && fo && fo->pins))
+		if (action != COWTRACE_FORK_SHARE || (!u->pmd && ct_block_of(l, frame)->is_each))
 			return false;
 	}
 	to = ct_unit_get(l, child, u->nr << UNIT_SHIFT);
@@ -112,14 +108,14 @@ static int fork_unit(struct ct_ledger *l, struct proc *parent, const struct vma 
 	struct unit *to;
 
 	if (fork_alike(l, parent, u, child, eff))
-		return l->oom ? -ENOMEM : 0;
+		return ct_result(l, 0);
 	to = ct_unit_get(l, child, base);
 	if (!to || !ct_unit_each(l, u) || !ct_unit_each(l, to))
 		return -ENOMEM;
 	for (u64 page = first; page < end; page++)
 		ct_pte_set(to, page & UNIT_MASK,
 			   fork_entry(l, parent, u, page & UNIT_MASK, child->mm));
-	return l->oom ? -ENOMEM : 0;
+	return ct_result(l, 0);
 }
 
 static int fork_vma(struct ct_ledger *l, struct proc *parent, const struct vma *v,
@@ -135,7 +131,7 @@ static int fork_vma(struct ct_ledger *l, struct proc *parent, const struct vma *
 		copy.anon = false;
 	rc = ct_vma_add(l, child, &copy);
 	/* What never held anonymous memory is faulted in again by the child. */
-	if (rc || v->wipeonfork || !v->anon || v->backing == CT_BACK_SHARED)
+	if (rc || v->wipeonfork || !v->anon)
 		return rc;
 	for (u = ct_unit_after(parent, v->start >> UNIT_SHIFT);
 	     u && u < parent->units + parent->nr_units && u->nr << UNIT_SHIFT < v->end && !rc; u++)
@@ -184,7 +180,7 @@ int ct_ledger_exec(struct ct_ledger *l, u32 pid)
 	rc = ct_range_check(l, pid, 0, 1, &p);
 	if (!rc)
 		forget(l, p);
-	return l->oom ? -ENOMEM : rc;
+	return ct_result(l, rc);
 }
 
 int ct_ledger_exit(struct ct_ledger *l, u32 pid)

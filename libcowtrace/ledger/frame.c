@@ -101,7 +101,7 @@ u32 ct_block_new(struct ct_ledger *l, u8 order)
 		if (l->nr_blocks > PTE_FRAME_MASK >> UNIT_SHIFT ||
 		    !ct_mem_room(l, (void **)&l->blocks, l->nr_blocks, &l->max_blocks,
 				 sizeof(*l->blocks))) {
-			l->oom = true;
+			l->broken = true;
 			return UINT32_MAX;
 		}
 		nr = l->nr_blocks++;
@@ -168,18 +168,12 @@ u32 ct_mthp_new(struct ct_ledger *l)
 	return frame;
 }
 
-/* Is one whole large folio out of use? */
+/* Is one whole large folio out of use?  It is broken up before it goes to swap. */
 static bool folio_dead(const struct block *b, u32 frame)
 {
-	u32 first = index_in(frame) & ~((1U << b->order) - 1);
 	const struct folio *fo = &b->folios[index_in(frame) >> b->order];
 
-	if (fo->own.total || fo->extra)
-		return false;
-	for (u32 i = first; i < first + (1U << b->order); i++)
-		if (b->each[i].swapcount)
-			return false;
-	return true;
+	return !fo->own.total && !fo->extra;
 }
 
 /* To be called whenever the last user of a frame may have gone. */
@@ -202,14 +196,14 @@ void ct_frame_release(struct ct_ledger *l, u32 frame)
 		block_free(l, b);
 }
 
+/* The block must be `each` already. */
 void ct_frame_map(struct ct_ledger *l, u32 frame, u32 mm)
 {
 	struct frame *fr = ct_frame_at(l, frame);
 	struct folio *fo = ct_folio_at(l, frame);
 
-	if (!fr)
-		return;
-	fr->mapcount++;
+	/* KSM pages of thousands of processes: more than 16 bits hold. */
+	l->broken |= !++fr->mapcount;
 	if (fo)
 		cowtrace_owners_map(&fo->own, mm, 1);
 }
@@ -230,11 +224,8 @@ void ct_frame_unmap(struct ct_ledger *l, u32 frame, u32 mm)
 /* A swap entry is gone; without entries the swap cache has no reason to stay. */
 void ct_frame_unswap(struct ct_ledger *l, u32 frame)
 {
-	struct frame *fr = ct_frame_at(l, frame);
-
-	if (!fr)
-		return;
-	fr->swapcount--;
+	/* Its block is told apart since a page of it went to swap. */
+	ct_frame_at(l, frame)->swapcount--;
 	ct_frame_release(l, frame);
 }
 
@@ -242,20 +233,18 @@ void ct_block_map_pmd(struct ct_ledger *l, u32 frame, u32 mm)
 {
 	struct folio *fo = ct_folio_at(l, frame);
 
-	if (!fo)
-		return;
 	fo->entire++;
 	cowtrace_owners_map(&fo->own, mm, 1);
 }
 
-/* As ct_frame_release(), for frames that may not be told apart. */
+/* As ct_frame_release(), for a large folio whose frames may not be told apart. */
 void ct_frame_put(struct ct_ledger *l, u32 frame)
 {
 	struct block *b = ct_block_of(l, frame);
 
 	if (b->is_each)
 		ct_frame_release(l, frame);
-	else if (!b->folio.own.total && !b->folio.extra && !b->same.mapcount)
+	else if (!b->folio.own.total && !b->folio.extra)
 		block_free(l, b);
 }
 
@@ -263,8 +252,6 @@ void ct_block_unmap_pmd(struct ct_ledger *l, u32 frame, u32 mm)
 {
 	struct folio *fo = ct_folio_at(l, frame);
 
-	if (!fo)
-		return;
 	fo->entire--;
 	cowtrace_owners_unmap(&fo->own, mm, 1);
 	ct_frame_put(l, frame);
@@ -327,24 +314,30 @@ void ct_block_split_pmd(struct ct_ledger *l, u32 frame, u32 mm)
 }
 
 /*
- * The folio is broken up into small pages; no PMD may map it any more.  Its
- * references that are no mappings would have made the kernel refuse.
+ * A large folio is broken up into small pages; some PTE maps it, and no PMD any
+ * more.  References that are no mappings would have made the kernel refuse.
  */
-bool ct_block_split_folio(struct ct_ledger *l, u32 frame)
+void ct_block_split_folio(struct ct_ledger *l, u32 frame)
 {
 	struct block *b = ct_block_of(l, frame);
 	u32 first = frame & ~((1U << b->order) - 1);
 
-	if (!ct_frame_see(l, frame)->order)
-		return true;
 	if (!ct_block_each(l, b))
-		return false;
+		return;
 	for (u32 i = 0; i < 1U << b->order; i++)
 		b->each[index_in(first + i)].order = 0;
 	/* Pages nobody mapped lived with the folio only. */
-	for (u32 i = 0, nr = 1U << b->order; i < nr && b->used; i++)
+	for (u32 i = 0; i < 1U << b->order; i++)
 		ct_frame_release(l, first + i);
-	return true;
+}
+
+bool ct_folio_mine(const struct folio *fo, u32 mm)
+{
+	u32 mine = 0;
+
+	for (int i = 0; i < 2; i++)
+		mine += fo->own.id[i] == mm ? fo->own.count[i] : 0;
+	return !fo->extra && mine == fo->own.total;
 }
 
 /* Flags of all frames of a block, which one unit maps whole. */

@@ -123,7 +123,7 @@ struct pin {
 struct ct_ledger {
 	struct ct_ledger_options opts;
 	bool has_mark;
-	bool oom;
+	bool broken; /* an allocation failed, or a count is full: trust nothing */
 	u32 next_mm, next_map;
 	struct proc *procs;
 	size_t nr_procs, max_procs;
@@ -138,6 +138,7 @@ struct ct_ledger {
 };
 
 /* mem.c */
+int ct_result(const struct ct_ledger *l, int rc); /* -ENOMEM if broken, else rc */
 void *ct_mem_get(struct ct_ledger *l, size_t size);
 void ct_mem_put(struct ct_ledger *l, void *p, size_t size);
 /* Room for one more in an array; false: none (the ledger is then broken). */
@@ -163,7 +164,8 @@ void ct_block_unmap_pmd(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_split_pmd(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_map_all(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_unmap_all(struct ct_ledger *l, u32 frame, u32 mm);
-bool ct_block_split_folio(struct ct_ledger *l, u32 frame);
+void ct_block_split_folio(struct ct_ledger *l, u32 frame);
+bool ct_folio_mine(const struct folio *fo, u32 mm); /* maps it alone, and nothing holds it */
 
 static inline struct block *ct_block_of(const struct ct_ledger *l, u32 frame)
 {
@@ -215,8 +217,8 @@ int ct_populate(struct ct_ledger *l, struct proc *p, struct vma *v, u64 page, bo
 bool ct_populate_unit(struct ct_ledger *l, struct proc *p, struct vma *v, u64 page, bool write);
 
 /* swap.c */
-int ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *u, u32 i,
-	       bool write);
+void ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *u, u32 i,
+		bool write);
 
 /* range.c */
 int ct_range_cut(struct ct_ledger *l, struct proc *p, u64 start, u64 end, struct ct_effect *eff);

@@ -25,7 +25,8 @@ static int make_small(struct ct_ledger *l, u32 frame, struct ct_effect *eff)
 			    (p->units[j].same & PTE_FRAME_MASK & ~UNIT_MASK) == base)
 				ct_unit_split(l, p, &p->units[j], eff);
 	}
-	return ct_block_split_folio(l, frame) ? 0 : -ENOMEM;
+	ct_block_split_folio(l, frame);
+	return ct_result(l, 0);
 }
 
 static int find(struct ct_ledger *l, u32 pid, u64 page, struct proc **ret_p, struct unit **ret_u)
@@ -39,7 +40,7 @@ static int find(struct ct_ledger *l, u32 pid, u64 page, struct proc **ret_p, str
 	v = ct_vma_at(*ret_p, page);
 	*ret_u = ct_unit_find(*ret_p, page);
 	if (!v || !*ret_u || ct_pte_kind(ct_pte_get(*ret_u, page & UNIT_MASK)) != PTE_PRESENT ||
-	    v->backing == CT_BACK_SHARED || v->backing == CT_BACK_HUGETLB)
+	    v->backing == CT_BACK_HUGETLB)
 		return -EINVAL;
 	return 0;
 }
@@ -97,7 +98,7 @@ int ct_ledger_merge(struct ct_ledger *l, u32 pid_a, u64 page_a, u32 pid_b, u64 p
 	ct_entry_clear(l, pb, ub, ib);
 	ct_frame_map(l, fa, pb->mm);
 	ct_pte_set(ub, ib, PTE_PRESENT | fa);
-	return l->oom ? -ENOMEM : 0;
+	return ct_result(l, 0);
 }
 
 int ct_ledger_unmerge(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff)

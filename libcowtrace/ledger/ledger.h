@@ -11,7 +11,8 @@
  * No I/O.  Not thread-safe: one caller at a time for one ledger.  Addresses are
  * page numbers (4 KiB).  Functions return 0 or -errno: -ESRCH no such process,
  * -EEXIST it exists, -ENOMEM (the ledger then answers -ENOMEM to everything but
- * destroy), -EINVAL an empty or overflowing range, and what each one names.
+ * destroy; so it does when one page has more than 65535 mappings), -EINVAL an empty
+ * or overflowing range, and what each one names.
  */
 #ifndef CT_LEDGER_LEDGER_H
 #define CT_LEDGER_LEDGER_H
@@ -21,6 +22,9 @@
 #include "base/base.h"
 
 struct ct_ledger;
+
+/* The most processes alive at once; one more is -EAGAIN. */
+#define CT_LEDGER_MAX_PROCS 16384
 
 struct ct_ledger_options {
 	size_t sz;

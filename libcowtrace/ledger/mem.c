@@ -3,18 +3,23 @@
  * The ledger's memory, counted.  Not a cache and not a pool: plain malloc.
  *
  * Invariant: l->memory is the sum of what is allocated; once an allocation failed
- * l->oom stays set, and nobody trusts the book any more.
+ * l->broken stays set, and nobody trusts the book any more.
  */
 #include <stdlib.h>
 
 #include "ledger/internal.h"
+
+int ct_result(const struct ct_ledger *l, int rc)
+{
+	return l->broken ? -ENOMEM : rc;
+}
 
 void *ct_mem_get(struct ct_ledger *l, size_t size)
 {
 	void *p = calloc(1, size);
 
 	if (!p)
-		l->oom = true;
+		l->broken = true;
 	else
 		l->memory += size;
 	return p;
@@ -37,7 +42,7 @@ bool ct_mem_room(struct ct_ledger *l, void **array, size_t nr, size_t *max, size
 		return true;
 	p = realloc(*array, more * size);
 	if (!p) {
-		l->oom = true;
+		l->broken = true;
 		return false;
 	}
 	l->memory += (more - *max) * size;

@@ -11,7 +11,7 @@
 static int move_entry(struct ct_ledger *l, struct proc *p, u64 from, u64 to)
 {
 	struct unit *src = ct_unit_find(p, from), *dst;
-	ct_pte pte = src ? ct_pte_get(src, from & UNIT_MASK) : PTE_NONE;
+	ct_pte pte = ct_pte_get(src, from & UNIT_MASK);
 
 	if (ct_pte_kind(pte) == PTE_NONE)
 		return 0;
@@ -26,26 +26,23 @@ static int move_entry(struct ct_ledger *l, struct proc *p, u64 from, u64 to)
 	return 0;
 }
 
-/* A whole unit, if both places are aligned: the page table itself moves. */
-static bool move_unit(struct ct_ledger *l, struct proc *p, u64 from, u64 to)
+/*
+ * A whole unit, if both places are aligned: the page table itself moves.  Nothing
+ * is mapped at the new place, so no unit is there.
+ */
+static void move_unit(struct ct_ledger *l, struct proc *p, u64 from, u64 to)
 {
-	struct unit *src = ct_unit_find(p, from), *dst;
-	struct unit content;
+	struct unit *src, *dst;
 
-	if (!src)
-		return true;
-	if (ct_unit_find(p, to))
-		return false;
-	content = *src;
-	src->is_each = false;
-	src->pmd = false;
-	src->same = PTE_NONE;
+	if (!ct_unit_find(p, from))
+		return;
 	dst = ct_unit_get(l, p, to);
 	if (!dst)
-		return true;
-	content.nr = dst->nr;
-	*dst = content;
-	return true;
+		return;
+	src = ct_unit_find(p, from);
+	*dst = *src;
+	dst->nr = to >> UNIT_SHIFT;
+	*src = (struct unit){ .nr = from >> UNIT_SHIFT };
 }
 
 /* Units of a range that no mapping needs any more; their entries are gone. */
@@ -72,17 +69,18 @@ static int move_entries(struct ct_ledger *l, struct proc *p, u64 from, u64 nr, u
 	for (u64 i = 0; i < nr && !rc;) {
 		struct unit *u = ct_unit_find(p, from + i);
 
-		if (congruent && !((from + i) & UNIT_MASK) && nr - i >= UNIT_PAGES &&
-		    move_unit(l, p, from + i, to + i)) {
+		if (congruent && !((from + i) & UNIT_MASK) && nr - i >= UNIT_PAGES) {
+			move_unit(l, p, from + i, to + i);
 			i += UNIT_PAGES;
 			continue;
 		}
-		if (u)
+		if (u) {
 			ct_unit_split(l, p, u, eff);
-		rc = move_entry(l, p, from + i, to + i);
+			rc = move_entry(l, p, from + i, to + i);
+		}
 		i++;
 	}
-	return l->oom ? -ENOMEM : rc;
+	return ct_result(l, rc);
 }
 
 int ct_ledger_remap(struct ct_ledger *l, u32 pid, u64 from, u64 nr, u64 to, struct ct_effect *eff)
@@ -111,9 +109,9 @@ int ct_ledger_remap(struct ct_ledger *l, u32 pid, u64 from, u64 nr, u64 to, stru
 	moved.start = to;
 	moved.end = to + nr;
 	ct_vma_drop(p, from, from + nr);
-	rc = ct_vma_add(l, p, &moved);
-	if (!rc)
-		rc = move_entries(l, p, from, nr, to, eff);
+	/* The old one left room: this cannot fail. */
+	ct_vma_add(l, p, &moved);
+	rc = move_entries(l, p, from, nr, to, eff);
 	drop_empty(l, p, from, from + nr);
 	return rc;
 }
@@ -140,9 +138,8 @@ static int collapse_unit(struct ct_ledger *l, struct proc *p, u64 page)
 	struct unit *u = ct_unit_find(p, page);
 	u32 frame;
 
-	if (!v || v->start > page || v->end < page + UNIT_PAGES || !u || v->nohuge ||
-	    v->backing == CT_BACK_FILE || v->backing == CT_BACK_SHARED ||
-	    v->backing == CT_BACK_HUGETLB)
+	if (!v || v->end < page + UNIT_PAGES || !u || v->nohuge || v->backing == CT_BACK_FILE ||
+	    v->backing == CT_BACK_SHARED || v->backing == CT_BACK_HUGETLB)
 		return -EINVAL;
 	if (u->pmd)
 		return ct_pte_kind(u->same) == PTE_ZERO ? -EINVAL : 0;
@@ -172,5 +169,5 @@ int ct_ledger_collapse(struct ct_ledger *l, u32 pid, u64 page, u64 nr)
 		rc = -EINVAL;
 	for (u64 end = page + nr; !rc && page < end; page += UNIT_PAGES)
 		rc = collapse_unit(l, p, page);
-	return l->oom ? -ENOMEM : rc;
+	return ct_result(l, rc);
 }

@@ -7,9 +7,10 @@
  */
 #include "ledger/internal.h"
 
-static u32 weight(const struct frame *fr, enum ct_pin kind)
+/* Of a small page; a large folio counts them apart, and is not broken up while held. */
+static u32 weight(enum ct_pin kind)
 {
-	return kind == CT_PIN_LONGTERM && !fr->order ? PIN_BIAS : 1;
+	return kind == CT_PIN_LONGTERM ? PIN_BIAS : 1;
 }
 
 static int hold(struct ct_ledger *l, u32 frame, enum ct_pin kind)
@@ -20,15 +21,15 @@ static int hold(struct ct_ledger *l, u32 frame, enum ct_pin kind)
 	if (fo) {
 		fo->extra++;
 		fo->pins += kind == CT_PIN_LONGTERM;
-		return l->oom ? -ENOMEM : 0;
+		return 0;
 	}
 	fr = ct_frame_at(l, frame);
 	if (!fr)
 		return -ENOMEM;
 	if (fr->extra > UINT16_MAX - PIN_BIAS)
 		return -EBUSY;
-	fr->extra += weight(fr, kind);
-	return 0;
+	fr->extra += weight(kind);
+	return ct_result(l, 0);
 }
 
 static void let_go(struct ct_ledger *l, size_t i)
@@ -44,7 +45,7 @@ static void let_go(struct ct_ledger *l, size_t i)
 			ct_frame_put(l, pin.frame);
 		return;
 	}
-	ct_frame_at(l, pin.frame)->extra -= weight(ct_frame_see(l, pin.frame), pin.kind);
+	ct_frame_at(l, pin.frame)->extra -= weight(pin.kind);
 	ct_frame_release(l, pin.frame);
 }
 
@@ -102,17 +103,14 @@ int ct_ledger_unpin(struct ct_ledger *l, u32 pid, u64 page)
 		if (l->pins[i].mm != p->mm || l->pins[i].page != page)
 			continue;
 		let_go(l, i);
-		return l->oom ? -ENOMEM : 0;
+		return ct_result(l, 0);
 	}
 	return -ENOENT;
 }
 
 int ct_ledger_drain(struct ct_ledger *l)
 {
-	if (l->oom)
-		return -ENOMEM;
 	for (size_t i = 0; i < l->nr_blocks; i++)
-		if (l->blocks[i].used)
-			ct_block_flags(l, i << UNIT_SHIFT, 0, FR_BATCHED);
-	return 0;
+		ct_block_flags(l, i << UNIT_SHIFT, 0, FR_BATCHED);
+	return ct_result(l, 0);
 }

@@ -100,16 +100,18 @@ int ct_populate(struct ct_ledger *l, struct proc *p, struct vma *v, u64 page, bo
 	return populate_small(l, p, u, page, mthp_fits(v, u, page) ? 16 : 1);
 }
 
-/* A whole unit at once, where that makes it alike; false: page by page, please. */
+/*
+ * A whole unit at once, @page its first, where nothing is yet and where that makes
+ * it alike; false: page by page, please.
+ */
 bool ct_populate_unit(struct ct_ledger *l, struct proc *p, struct vma *v, u64 page, bool write)
 {
 	u8 order = v->backing == CT_BACK_MTHP64 && !v->nohuge ? MTHP_ORDER : 0;
 	struct unit *u;
 	u32 frame;
 
-	if (v->start > page || v->end < page + UNIT_PAGES || !write ||
-	    v->backing == CT_BACK_SHARED || v->backing == CT_BACK_HUGETLB ||
-	    ct_unit_find(p, page) || huge_fits(p, v, page))
+	if (v->end < page + UNIT_PAGES || !write || v->backing == CT_BACK_SHARED ||
+	    v->backing == CT_BACK_HUGETLB || huge_fits(p, v, page))
 		return false;
 	frame = ct_block_new(l, order);
 	u = frame == UINT32_MAX ? NULL : ct_unit_get(l, p, page);

@@ -20,7 +20,7 @@ int ct_range_check(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct proc *
 {
 	struct proc *p;
 
-	if (l->oom)
+	if (l->broken)
 		return -ENOMEM;
 	if (!nr || page + nr < page || page + nr > 1ULL << 52)
 		return -EINVAL;
@@ -207,8 +207,7 @@ void ct_unit_split(struct ct_ledger *l, struct proc *p, struct unit *u, struct c
 	if (!u->pmd)
 		return;
 	u->pmd = false;
-	if (eff)
-		eff->split++;
+	eff->split++;
 	if (ct_pte_kind(u->same) == PTE_PRESENT)
 		ct_block_split_pmd(l, u->same, p->mm);
 }

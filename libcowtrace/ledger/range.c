@@ -110,7 +110,7 @@ int ct_ledger_unmap(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_ef
 		return rc;
 	ct_vma_drop(p, page, page + nr);
 	zap(l, p, page, page + nr, true, eff);
-	return l->oom ? -ENOMEM : 0;
+	return ct_result(l, 0);
 }
 
 int ct_ledger_dontneed(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff)
@@ -124,16 +124,7 @@ int ct_ledger_dontneed(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct
 	if (!all_mapped(p, page, page + nr))
 		return -EFAULT;
 	zap(l, p, page, page + nr, false, eff);
-	return l->oom ? -ENOMEM : 0;
-}
-
-/* Only this process maps the folio, and nothing else holds it. */
-static bool all_mine(const struct ct_ledger *l, const struct proc *p, const struct folio *fo)
-{
-	bool first = fo->own.id[0] == p->mm, second = fo->own.id[1] == p->mm;
-
-	return !fo->extra && ((first && fo->own.count[0] == fo->own.total) ||
-			      (second && fo->own.count[1] == fo->own.total));
+	return ct_result(l, 0);
 }
 
 /* A huge mapping that MADV_FREE covers in part: it goes, and the folio with it. */
@@ -142,7 +133,7 @@ static void free_cut(struct ct_ledger *l, struct proc *p, u64 page, struct ct_ef
 	struct unit *u = page & UNIT_MASK ? ct_unit_find(p, page) : NULL;
 
 	if (!u || !u->pmd || ct_pte_kind(u->same) != PTE_PRESENT ||
-	    !all_mine(l, p, ct_folio_see(l, u->same)))
+	    !ct_folio_mine(ct_folio_see(l, u->same), p->mm))
 		return;
 	ct_unit_split(l, p, u, eff);
 	ct_block_split_folio(l, u->same & PTE_FRAME_MASK);
@@ -166,7 +157,7 @@ static void free_pte(struct ct_ledger *l, struct proc *p, u64 page, u64 start, u
 		return;
 	nr = 1ULL << ct_frame_see(l, pte)->order;
 	first = page - ((pte & PTE_FRAME_MASK) & (nr - 1));
-	if (all_mine(l, p, fo) &&
+	if (ct_folio_mine(fo, p->mm) &&
 	    (l->opts.model < COWTRACE_MODEL_G5_LATE || first < start || first + nr > end))
 		ct_block_split_folio(l, pte & PTE_FRAME_MASK);
 }
@@ -185,7 +176,7 @@ int ct_ledger_free(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_eff
 	free_cut(l, p, page + nr, eff);
 	for (u64 q = page; q < page + nr; q++)
 		free_pte(l, p, q, page, page + nr);
-	return l->oom ? -ENOMEM : 0;
+	return ct_result(l, 0);
 }
 
 /* Write permission comes back at once only where the mark says so (from 6.1). */
@@ -245,7 +236,7 @@ int ct_ledger_protect(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool writa
 	}
 	if (!rc)
 		ct_vma_merge(p, start, end);
-	return l->oom ? -ENOMEM : rc;
+	return ct_result(l, rc);
 }
 
 static struct vma advised(struct vma v, enum ct_advice advice)
@@ -300,7 +291,7 @@ int ct_ledger_advise(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_adv
 	}
 	if (!rc)
 		ct_vma_merge(p, start, end);
-	return rc;
+	return ct_result(l, rc);
 }
 
 int ct_ledger_split(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff)
@@ -314,11 +305,12 @@ int ct_ledger_split(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_ef
 		return rc;
 	for (u = ct_unit_after(p, page >> UNIT_SHIFT);
 	     u && u < p->units + p->nr_units && u->nr << UNIT_SHIFT < page + nr; u++) {
+		struct vma *v = ct_vma_at(p, u->nr << UNIT_SHIFT);
+
 		/* hugetlb cannot be cut. */
-		if (ct_vma_at(p, u->nr << UNIT_SHIFT) &&
-		    ct_vma_at(p, u->nr << UNIT_SHIFT)->backing == CT_BACK_HUGETLB)
+		if (v && v->backing == CT_BACK_HUGETLB)
 			return -EINVAL;
 		ct_unit_split(l, p, u, eff);
 	}
-	return l->oom ? -ENOMEM : 0;
+	return ct_result(l, 0);
 }

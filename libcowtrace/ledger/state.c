@@ -59,8 +59,6 @@ static void state_large(struct ct_ledger *l, const struct proc *p, const struct 
 	st->entire_mapcount = fo->entire;
 	st->large_mapcount = fo->own.total;
 	st->refcount = fo->own.total + fo->extra;
-	if (fr->flags & FR_SWAPCACHE)
-		st->refcount += 1U << fr->order;
 	if (fo->own.shared)
 		st->flags |= COWTRACE_BIT(COWTRACE_FIELD_MM_SHARED);
 	if (fo->pins)

@@ -7,17 +7,16 @@
  */
 #include "ledger/internal.h"
 
-int ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *u, u32 i,
-	       bool write)
+/* Whatever has a swap entry is told apart on both sides: nothing here can fail. */
+void ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *u, u32 i,
+		bool write)
 {
 	ct_pte pte = ct_pte_get(u, i);
 	u32 frame = pte & PTE_FRAME_MASK;
 	struct frame *fr = ct_frame_at(l, frame);
+	struct cowtrace_swapin in = { 0 };
 	struct cowtrace_page_state st;
-	struct cowtrace_swapin in;
 
-	if (!fr || !ct_unit_each(l, u))
-		return -ENOMEM;
 	fr->swapcount--;
 	if (fr->flags & FR_SWAPPED) {
 		fr->flags = l->opts.batches ? FR_BATCHED : 0;
@@ -28,15 +27,13 @@ int ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *
 	ct_frame_map(l, frame, p->mm);
 	ct_pte_set(u, i, PTE_PRESENT | frame);
 	ct_state_of(l, p, u, i, &st);
-	if (cowtrace_policy_swapin(l->opts.model, &st, write, pte & PTE_FLAG, &in))
-		return -EINVAL;
+	l->broken |= cowtrace_policy_swapin(l->opts.model, &st, write, pte & PTE_FLAG, &in) != 0;
 	if (in.exclusive)
 		fr->flags |= FR_EXCLUSIVE;
 	if (in.writable && write)
 		fr->flags &= ~FR_SWAPCACHE;
 	if (in.writable && v->writable)
 		ct_pte_set(u, i, PTE_PRESENT | PTE_FLAG | frame);
-	return 0;
 }
 
 /* May the page go?  The kernel leaves alone what others map, or hold. */
@@ -47,8 +44,7 @@ static bool may_go(const struct ct_ledger *l, ct_pte pte)
 	if (ct_pte_kind(pte) != PTE_PRESENT)
 		return false;
 	fr = ct_frame_see(l, pte);
-	return !fr->order && fr->mapcount == 1 && !fr->extra &&
-	       !(fr->flags & (FR_KSM | FR_HUGETLB));
+	return !fr->order && fr->mapcount == 1 && !fr->extra && !(fr->flags & FR_KSM);
 }
 
 static void swap_out(struct ct_ledger *l, struct proc *p, struct unit *u, u32 i)
@@ -74,8 +70,7 @@ static void break_up(struct ct_ledger *l, struct proc *p, struct unit *u, u32 i,
 	if (ct_pte_kind(ct_pte_get(u, i)) != PTE_PRESENT)
 		return;
 	fo = ct_folio_see(l, frame);
-	if (!fo || fo->extra || fo->own.id[1] || fo->own.count[0] != fo->own.total ||
-	    fo->own.id[0] != p->mm || (ct_frame_see(l, frame)->flags & FR_HUGETLB))
+	if (!fo || !ct_folio_mine(fo, p->mm) || (ct_frame_see(l, frame)->flags & FR_HUGETLB))
 		return;
 	ct_unit_split(l, p, u, eff);
 	ct_block_split_folio(l, frame);
@@ -99,5 +94,5 @@ int ct_ledger_pageout(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_
 		if (may_go(l, ct_pte_get(u, i)) && ct_unit_each(l, u))
 			swap_out(l, p, u, i);
 	}
-	return l->oom ? -ENOMEM : 0;
+	return ct_result(l, 0);
 }

@@ -666,6 +666,12 @@ int nv_merge(struct nv *nv, u32 pid_a, u32 a, u32 pid_b, u32 b, struct ct_effect
 	return 0;
 }
 
+static bool all_of(const struct cowtrace_owners *own, u32 mm)
+{
+	return (own->id[0] == mm && own->count[0] == own->total) ||
+	       (own->id[1] == mm && own->count[1] == own->total);
+}
+
 void nv_pageout(struct nv *nv, u32 pid, u32 page, u32 nr, struct ct_effect *eff)
 {
 	struct nv_proc *p = nv_find(nv, pid);
@@ -678,8 +684,7 @@ void nv_pageout(struct nv *nv, u32 pid, u32 page, u32 nr, struct ct_effect *eff)
 			continue;
 		/* All of the large folio is this process's, as far as its slots know. */
 		if (pg->frame->folio && !pg->frame->folio->extra &&
-		    pg->frame->folio->own.count[0] == pg->frame->folio->own.total &&
-		    pg->frame->folio->own.id[0] == p->mm && !pg->frame->folio->own.id[1]) {
+		    all_of(&pg->frame->folio->own, p->mm)) {
 			split_unit(p, q / 512, eff);
 			split_folio(nv, pg->frame->folio);
 		}

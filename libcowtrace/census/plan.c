@@ -19,6 +19,7 @@ void ct_plan_fini(struct ct_plan *p)
 {
 	free(p->large);
 	free(p->leave_out);
+	free(p->small);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -119,7 +120,8 @@ int ct_plan_make(const struct ct_maps *maps, int pagemap_fd, const struct ct_kca
 
 	p.large = malloc((maps->nr + 1) * sizeof(*p.large));
 	p.leave_out = malloc((maps->nr + 1) * sizeof(*p.leave_out));
-	if (!owned || !p.large || !p.leave_out)
+	p.small = malloc((maps->nr + 1) * sizeof(*p.small));
+	if (!owned || !p.large || !p.leave_out || !p.small)
 		goto fail;
 	err = caps->pagemap_scan ? look_for_owned(maps, pagemap_fd, owned) : 0;
 	if (err)
@@ -131,6 +133,8 @@ int ct_plan_make(const struct ct_maps *maps, int pagemap_fd, const struct ct_kca
 			add(p.large, &p.nr_large, v);
 		else if (caps->pagemap_scan && may_be_left_out(v) && !owned[i])
 			add(p.leave_out, &p.nr_leave_out, v);
+		else if (!v->shared && v->start < CT_USER_END)
+			add(p.small, &p.nr_small, v);
 	}
 	*ret = p;
 	return 0;

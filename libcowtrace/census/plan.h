@@ -26,6 +26,9 @@ struct ct_plan {
 	 */
 	struct ct_plan_range *leave_out;
 	u32 nr_leave_out;
+	/* All other private memory: where nothing has been mapped since, nothing else is. */
+	struct ct_plan_range *small;
+	u32 nr_small;
 };
 
 /*

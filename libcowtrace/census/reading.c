@@ -20,7 +20,7 @@
 #define NR_RUNS 2048
 #define NR_ENTRIES 16384 /* 64 MiB of address space a pread */
 /* Reading over a hole this small is cheaper than another system call. */
-#define GAP_PAGES 64
+#define GAP_PAGES 256
 
 struct pass {
 	struct ct_reader *r;
@@ -296,6 +296,41 @@ static int read_large(struct pass *p, u64 start, u64 end)
 	return read_dense(p, at, end);
 }
 
+/*
+ * Small pieces in [start, end), neighbours in one go.  A piece may be a large
+ * file mapping that is written to, of which little is the process's own.
+ */
+static int read_small(struct pass *p, u64 start, u64 end)
+{
+	const struct ct_plan *plan = p->o->plan;
+	u32 i = ct_plan_seek(plan->small, plan->nr_small, start), k;
+
+	for (; i < plan->nr_small && plan->small[i].start < end; i = k) {
+		u64 from = plan->small[i].start, to = plan->small[i].end;
+		int err;
+
+		for (k = i + 1; k < plan->nr_small && plan->small[k].start < end &&
+				plan->small[k].start - to <= GAP_PAGES * CT_PAGE_SIZE;
+		     k++)
+			to = plan->small[k].end;
+		err = to - from > 2 * CT_HUGE_SIZE
+			      ? read_mixed(p, from, to)
+			      : read_span(p, ct_page_of(from), ct_page_of(to - from), false);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* What lies between large anonymous memory. */
+static int read_between(struct pass *p, u64 start, u64 end)
+{
+	/* Without PFNs only a scan tells the zero page from others. */
+	if (p->o->plan_is_current && p->o->caps->pfns)
+		return read_small(p, start, end);
+	return read_mixed(p, start, end);
+}
+
 /* The whole address space: large anonymous memory by itself, and what lies between. */
 static int read_by_scan(struct pass *p)
 {
@@ -305,12 +340,12 @@ static int read_by_scan(struct pass *p)
 	int err = 0;
 
 	for (i = 0; i < plan->nr_large && !err; i++) {
-		err = read_mixed(p, at, plan->large[i].start);
+		err = read_between(p, at, plan->large[i].start);
 		if (!err)
 			err = read_large(p, plan->large[i].start, plan->large[i].end);
 		at = plan->large[i].end;
 	}
-	return err ? err : read_mixed(p, at, CT_USER_END);
+	return err ? err : read_between(p, at, CT_USER_END);
 }
 
 static int read_by_maps(struct pass *p)

@@ -169,6 +169,7 @@ static int read_child(struct birth *b)
 	if (!err) {
 		opts.maps = &b->maps->maps;
 		opts.plan = &b->maps->plan;
+		opts.plan_is_current = true;
 		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
 	}
 	if (!err)

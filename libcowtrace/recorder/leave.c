@@ -21,7 +21,7 @@
 #define EXEC_PATIENCE_NS CT_NSEC_PER_SEC
 
 /* Asking the kernel (smaps_rollup) takes this share of one core at most: 1 in ... */
-#define WITNESS_DUTY 10
+#define WITNESS_DUTY 40
 
 /* The kernel's own word on the process, while it stands still. */
 static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
@@ -33,7 +33,7 @@ static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
 	if (!p->shares || p->shares->side != CT_SIDE_CHILD || now < c->next_witness_ns ||
 	    ct_smaps_rollup(p->pid, &sum))
 		return;
-	/* Of hundreds a second not every one is asked about: one in ten of the time. */
+	/* Of hundreds a second not every one is asked about: one in forty of the time. */
 	c->next_witness_ns = now + (ct_now_ns() - now) * WITNESS_DUTY;
 	f = p->shares->fork;
 	f->have_witness = true;
@@ -93,8 +93,9 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 	img = last_reading(c, p);
 	alone = ct_parting_begin(c, p);
 	learn_name(c, p);
-	late = !ct_ask_done(c->seg, p->slot);
+	/* Before it is let go: what the survivor does then comes later than this. */
 	ct_parting_end(alone);
+	late = !ct_ask_done(c->seg, p->slot);
 	ct_urgency_for(c, img);
 	p->exit_read = true;
 	/* What this process told before it asked is in the ring by now. */
@@ -115,8 +116,8 @@ void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
 	alone = ct_parting_begin(c, p);
 	p->exec_read = true;
 	p->exec_ns = ct_now_ns();
-	ct_ask_done(c->seg, p->slot);
 	ct_parting_end(alone);
+	ct_ask_done(c->seg, p->slot);
 }
 
 void ct_leave_stays(struct ct_rec_ctx *c, struct ct_proc *p)

@@ -83,6 +83,29 @@ struct shared {
 
 extern struct shared *sh;
 
+/* One line of a scenario. */
+struct event {
+	char text[256];
+	char *word[MAX_WORDS];
+	int nr;
+	int line;
+};
+
+/* What the scenario that is being played asked for so far. */
+struct run {
+	bool nodrain;
+	bool swap;
+	bool ksm;
+	bool first; /* no step printed yet */
+};
+
+extern struct run run;
+
+/* events.c: what an event's words mean */
+bool word_is(const struct event *ev, int word, const char *text);
+struct proc *find_proc(const char *name);
+void play_event(const struct event *ev);
+
 /* proc.c: the side of the played process */
 void proc_serve(int slot) __attribute__((noreturn));
 void proc_exec_main(int slot) __attribute__((noreturn));

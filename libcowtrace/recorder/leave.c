@@ -135,6 +135,7 @@ void ct_leave_replaced(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	ct_events_drain(c, ct_now_ns());
 	ct_drops_apply(c, p, UINT64_MAX);
+	ct_parting_killed(c, p, ct_now_ns());
 	ct_close_all(c, p, p->exec_image, CT_SIDE_END_EXEC);
 	ct_proc_end(c, p, CT_ENDED_EXEC, p->exec_read ? p->exec_ns : ct_now_ns());
 }

@@ -24,7 +24,8 @@
 
 /*
  * The one that leaver leaves alone, when there is one that shares anything.  Who
- * has asked for its last reading does not count any more, gone or not.
+ * has asked for its last reading does not count any more, gone or not (an exec
+ * that fails takes it back).
  */
 static struct ct_proc *survivor(struct ct_rec_ctx *c, const struct ct_proc *leaver)
 {
@@ -32,7 +33,8 @@ static struct ct_proc *survivor(struct ct_rec_ctx *c, const struct ct_proc *leav
 
 	/* Without PFNs ct_close_evaluate() has looked at everybody already. */
 	for (q = c->caps.pfns && leaver->family ? c->procs : NULL; q; q = q->next) {
-		if (q == leaver || q->family != leaver->family || q->gone_ns || q->exit_read)
+		if (q == leaver || q->family != leaver->family || q->gone_ns || q->exit_read ||
+		    q->exec_read)
 			continue;
 		if (alone)
 			return NULL;
@@ -118,34 +120,62 @@ static void tidy_late(struct ct_proc *q)
 	q->nr_late = out + 1;
 }
 
-/* The pages of orig in the late ranges, as they were at the parting. */
-static size_t late_pages(const struct ct_proc *q, const struct ct_image *orig,
-			 struct ct_patch *patch)
+static bool is_late(const struct ct_proc *q, u64 page)
 {
-	ct_ent e[CT_HUGE_PAGES];
+	u32 lo = 0, hi = q->nr_late;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (q->late[mid].page + q->late[mid].pages <= page)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < q->nr_late && q->late[lo].page <= page;
+}
+
+/*
+ * The pages of one chunk of orig that q dropped after the parting, as they were
+ * then: in a late range; or there then and not now, and the word of it is still
+ * on its way.  patch NULL: counts only.
+ */
+static size_t late_in_chunk(const struct ct_proc *q, const struct ct_image *orig, u32 i,
+			    const struct ct_image *now, struct ct_patch *patch)
+{
+	u64 first = orig->keys[i] * CT_HUGE_PAGES, at;
+	ct_ent e[CT_HUGE_PAGES], then;
 	size_t nr = 0;
-	u32 i, k, c;
+	u32 k;
 
-	for (i = 0; i < q->nr_late; i++) {
-		u64 page = q->late[i].page, end = page + q->late[i].pages;
+	ct_chunk_expand(orig->chunks[i], e);
+	for (k = 0; k < CT_HUGE_PAGES; k++) {
+		at = first + k;
+		if (e[k] == CT_ENT_NONE)
+			continue;
+		then = ct_image_get(q->parting, at);
+		if (!is_late(q, at) &&
+		    (then == CT_ENT_NONE || ct_image_get(now, at) != CT_ENT_NONE))
+			continue;
+		if (patch)
+			patch[nr] = (struct ct_patch){ at, then };
+		nr++;
+	}
+	return nr;
+}
 
-		for (c = ct_image_seek(orig, page / CT_HUGE_PAGES); c < orig->nr; c++) {
-			u64 first = orig->keys[c] * CT_HUGE_PAGES;
+static size_t late_pages(const struct ct_proc *q, const struct ct_image *orig,
+			 const struct ct_image *now, struct ct_patch *patch)
+{
+	size_t nr = 0;
+	u32 i, at;
 
-			if (first >= end)
-				break;
-			ct_chunk_expand(orig->chunks[c], e);
-			for (k = 0; k < CT_HUGE_PAGES; k++) {
-				u64 at = first + k;
-
-				if (e[k] == CT_ENT_NONE || at < page || at >= end)
-					continue;
-				if (patch)
-					patch[nr] = (struct ct_patch){ at, ct_image_get(q->parting,
-											at) };
-				nr++;
-			}
-		}
+	for (i = 0; i < orig->nr; i++) {
+		at = ct_image_seek(now, orig->keys[i]);
+		/* Nothing has changed here since the fork. */
+		if (at < now->nr && now->chunks[at] == orig->chunks[i] && !q->nr_late)
+			continue;
+		nr += late_in_chunk(q, orig, i, now, patch ? patch + nr : NULL);
 	}
 	return nr;
 }
@@ -156,13 +186,16 @@ int ct_parting_compose(struct ct_proc *q, const struct ct_image *orig, struct ct
 	ct_auto_free struct ct_patch *patch = NULL;
 	size_t nr;
 
-	if (!q->parting || !q->nr_late)
+	if (!q->parting || !q->parted_ns)
 		return -1;
-	tidy_late(q);
-	nr = late_pages(q, orig, NULL);
-	patch = malloc((nr ? nr : 1) * sizeof(*patch));
+	if (q->nr_late)
+		tidy_late(q);
+	nr = late_pages(q, orig, now, NULL);
+	if (!nr)
+		return -1;
+	patch = malloc(nr * sizeof(*patch));
 	if (!patch)
 		return -1;
-	late_pages(q, orig, patch);
+	late_pages(q, orig, now, patch);
 	return ct_image_patch(ct_image_ref(now), patch, nr, ret_whole);
 }

@@ -192,6 +192,8 @@ static bool one_reading(struct ct_rec_ctx *c, u64 now)
 		p->next_read_ns = now + TIMELINE_NS;
 		if (ct_proc_read(c, p, &img))
 			continue; /* it is on its way out */
+		/* What the reading shows anew was told before it was done. */
+		ct_events_drain(c, ct_now_ns());
 		if (close)
 			ct_close_all(c, p, img, CT_SIDE_END_RELATIVE_GONE);
 		else

@@ -5,10 +5,13 @@ that hold nothing but tests/kernel/play) and by the models, and compares.
 Nothing here judges: the models are `cowtrace policy play`, the truth is play's.
 """
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -16,6 +19,21 @@ SCENARIOS = os.path.join(HERE, "scenarios")
 CACHE = os.environ.get("COWTRACE_LAB_DIR") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or "/var/cache", "cowtrace-lab")
 COUNTS = ("reuse", "copy", "zeroed", "fresh", "copied_huge")
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def end_well():
+    """A time-out of the test runner ends through `finally` and `with` like an error."""
+    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(sig, lambda number, frame: sys.exit(128 + number))
+
+
+def end_with_us():
+    """In a child: a player or a machine does not outlive who asked for it."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Unavailable(Exception):
@@ -69,8 +87,7 @@ def read_lines(text):
 
 
 def on_host(tools, files):
-    out = subprocess.run(["flock", "/tmp/cowtrace-sysfs.lock", tools.play] + files,
-                         stdout=subprocess.PIPE)
+    out = subprocess.run([tools.play] + files, stdout=subprocess.PIPE, preexec_fn=end_with_us)
     if out.returncode == 77:
         raise Unavailable("page frames are shown to root only")
     return read_lines(out.stdout.decode())[0]
@@ -138,7 +155,7 @@ def boot(tools, vmlinux, modules, files, timeout):
         try:
             out = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, timeout=timeout,
-                                 env=dict(os.environ, **env))
+                                 env=dict(os.environ, **env), preexec_fn=end_with_us)
             text, err = out.stdout, out.stderr
         except subprocess.TimeoutExpired as e:
             text, err = e.stdout or b"", b"timeout"

@@ -2,8 +2,8 @@
 /*
  * What a scenario needs of the machine: swap, KSM, sizes of huge pages.
  *
- * Invariant: every setting that was changed is put back by settings_restore(),
- * which main() calls on every way out.
+ * Invariant: what is to be put back is written down before it is changed, in memory
+ * that the keeper (keeper.c) shares: it does so when the player could not.
  */
 #include "play.h"
 
@@ -22,13 +22,28 @@
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 #define SWAP_SIZE (64UL << 20)
 
-static struct {
-	char path[128];
-	char value[64];
-} saved[16];
-static int nr_saved;
-static char swap_dev[64];
-static int zram_id = -1, loop_fd = -1;
+/* What was changed. */
+struct host {
+	struct {
+		char path[128];
+		char value[64];
+	} saved[16];
+	int nr_saved;
+	char swap_dev[64];
+	int zram_id;
+	bool loop;
+};
+
+static struct host *host;
+
+bool host_init(void)
+{
+	host = mmap(NULL, sizeof(*host), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (host == MAP_FAILED)
+		return false;
+	host->zram_id = -1;
+	return true;
+}
 
 static bool put(const char *path, const char *value)
 {
@@ -75,28 +90,29 @@ bool setting(const char *path, const char *value)
 	char now[64];
 	int i = 0;
 
-	while (i < nr_saved && strcmp(saved[i].path, path))
+	while (i < host->nr_saved && strcmp(host->saved[i].path, path))
 		i++;
 	if (!get(path, now, sizeof(now)))
 		return false;
 	chosen(now);
 	if (!strcmp(now, value))
 		return true;
-	if (i == nr_saved) {
-		if (nr_saved == 16)
+	if (i == host->nr_saved) {
+		if (host->nr_saved == 16)
 			return false;
-		snprintf(saved[i].path, sizeof(saved[i].path), "%s", path);
-		snprintf(saved[i].value, sizeof(saved[i].value), "%s", now);
-		nr_saved++;
+		snprintf(host->saved[i].path, sizeof(host->saved[i].path), "%s", path);
+		snprintf(host->saved[i].value, sizeof(host->saved[i].value), "%s", now);
+		host->nr_saved++;
 	}
 	return put(path, value);
 }
 
 void settings_restore(void)
 {
-	while (nr_saved > 0) {
-		nr_saved--;
-		put(saved[nr_saved].path, saved[nr_saved].value);
+	for (; host->nr_saved > 0; host->nr_saved--) {
+		int i = host->nr_saved - 1;
+
+		put(host->saved[i].path, host->saved[i].value);
 	}
 }
 
@@ -148,12 +164,12 @@ static bool zram_on(void)
 
 	if (!get("/sys/class/zram-control/hot_add", id, sizeof(id)))
 		return false;
-	zram_id = atoi(id);
-	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", zram_id);
+	host->zram_id = atoi(id);
+	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", host->zram_id);
 	snprintf(size, sizeof(size), "%lu", SWAP_SIZE);
 	if (!put(path, size))
 		return false;
-	snprintf(swap_dev, sizeof(swap_dev), "/dev/zram%d", zram_id);
+	snprintf(host->swap_dev, sizeof(host->swap_dev), "/dev/zram%d", host->zram_id);
 	return true;
 }
 
@@ -163,17 +179,21 @@ static bool loop_on(void)
 	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	int mem = memfd_create("swap", MFD_CLOEXEC);
 	int nr = ctl < 0 ? -1 : ioctl(ctl, LOOP_CTL_GET_FREE);
-	bool ok = false;
+	int dev = -1;
 
-	snprintf(swap_dev, sizeof(swap_dev), "/dev/loop%d", nr);
 	if (nr >= 0 && !ftruncate(mem, SWAP_SIZE)) {
-		loop_fd = open(swap_dev, O_RDWR | O_CLOEXEC);
-		ok = loop_fd >= 0 && !ioctl(loop_fd, LOOP_SET_FD, mem);
+		snprintf(host->swap_dev, sizeof(host->swap_dev), "/dev/loop%d", nr);
+		dev = open(host->swap_dev, O_RDWR | O_CLOEXEC);
+		host->loop = dev >= 0;
+		if (host->loop && ioctl(dev, LOOP_SET_FD, mem))
+			host->loop = false;
 	}
+	if (dev >= 0)
+		close(dev);
 	if (ctl >= 0)
 		close(ctl);
 	close(mem);
-	return ok;
+	return host->loop;
 }
 
 /* Readahead would bring back pages that nobody asked for. */
@@ -181,7 +201,7 @@ bool swap_on(const char *kind)
 {
 	if (!(!strcmp(kind, "sync") ? zram_on() : loop_on()))
 		return false;
-	if (!make_swap(swap_dev) || swapon(swap_dev, 0))
+	if (!make_swap(host->swap_dev) || swapon(host->swap_dev, 0))
 		return false;
 	return setting("/proc/sys/vm/page-cluster", "0");
 }
@@ -190,20 +210,23 @@ void swap_off(void)
 {
 	char id[16];
 
-	if (swap_dev[0])
-		swapoff(swap_dev);
-	if (loop_fd >= 0) {
-		ioctl(loop_fd, LOOP_CLR_FD, 0);
-		close(loop_fd);
+	if (host->swap_dev[0])
+		swapoff(host->swap_dev);
+	if (host->loop) {
+		int dev = open(host->swap_dev, O_RDWR | O_CLOEXEC);
+
+		ioctl(dev, LOOP_CLR_FD, 0);
+		close(dev);
 	}
-	if (zram_id >= 0) {
+	if (host->zram_id >= 0) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "/sys/block/zram%d/reset", zram_id);
+		snprintf(path, sizeof(path), "/sys/block/zram%d/reset", host->zram_id);
 		put(path, "1");
-		snprintf(id, sizeof(id), "%d", zram_id);
+		snprintf(id, sizeof(id), "%d", host->zram_id);
 		put("/sys/class/zram-control/hot_remove", id);
 	}
-	swap_dev[0] = '\0';
-	loop_fd = zram_id = -1;
+	host->swap_dev[0] = '\0';
+	host->loop = false;
+	host->zram_id = -1;
 }

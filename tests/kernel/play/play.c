@@ -131,12 +131,6 @@ bool play_file(const char *path)
 	return true;
 }
 
-static void on_signal(int sig)
-{
-	settings_restore();
-	_exit(128 + sig);
-}
-
 /* One CPU for all: its LRU batches are the only ones that hold the pages. */
 static void stay_here(void)
 {
@@ -180,10 +174,7 @@ static bool set_up(void)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* The dead are nobody's zombies: a call sees at once that they are gone. */
 	signal(SIGCHLD, SIG_IGN);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
-	signal(SIGPIPE, on_signal);
-	return true;
+	return host_init();
 }
 
 int main(int argc, char **argv)
@@ -209,6 +200,10 @@ int main(int argc, char **argv)
 	if (geteuid()) {
 		fprintf(stderr, "play: page frames are shown to root only\n");
 		return 77;
+	}
+	if (!keeper_start()) {
+		fprintf(stderr, "play: the settings' lock or its keeper: %s\n", strerror(errno));
+		return 1;
 	}
 	occupy_khugepaged();
 	for (int i = 1; i < argc; i++)

@@ -119,6 +119,7 @@ unsigned long huge_kb(pid_t pid);
 void drain(bool all_cpus);
 
 /* host.c: what is set for a scenario and put back after it */
+bool host_init(void);
 bool setting(const char *path, const char *value);
 void settings_restore(void);
 bool swap_on(const char *kind);
@@ -127,6 +128,10 @@ bool have_file(const char *path);
 bool ksm_start(void);
 void ksm_stop(void);
 void huge_sizes(const char *kind);
+
+/* keeper.c: the lock, and putting back when the player is killed */
+bool keeper_start(void);
+void keeper_unlock(void);
 
 /* init.c: the only process of a small virtual machine */
 void init_main(void) __attribute__((noreturn));

@@ -57,6 +57,7 @@ static void settle(void)
 	for (int i = 0; i < MAX_PINS; i++)
 		pin_close(&pins[i]);
 	signal(SIGCHLD, SIG_IGN);
+	keeper_unlock();
 }
 
 uint64_t pagemap_of(int fd, unsigned long addr)

@@ -28,10 +28,11 @@ refused()
 	done
 }
 
-# json FILTER: the value, by python, of the last output
+# json FILTER: the value, by python, of the last output.  Starting python is most of
+# what these tests cost: once for each output, and without its site packages.
 json()
 {
-	python3 -c 'import json, sys; d = json.loads(sys.argv[1]); print(eval(sys.argv[2]))' \
+	python3 -IS -c 'import json, sys; d = json.loads(sys.argv[1]); print(eval(sys.argv[2]))' \
 		"$output" "$1"
 }
 
@@ -40,24 +41,21 @@ json()
 	[ "$status" = 0 ]
 	[[ $output == *"g3        5.9 to 5.17"* ]]
 	policy list --format json
-	[ "$(json 'len(d["models"])')" = 13 ]
-	[ "$(json 'sum(m["shipped"] for m in d["models"])')" = 10 ]
+	[ "$(json 'len(d["models"]), sum(m["shipped"] for m in d["models"])')" = "(13, 10)" ]
 }
 
 @test "compare answers why a page was copied on 5.10 and not on 6.18" {
 	policy compare --state mapcount=1,swapcache --format json
-	[ "$(json '[m["verdict"] for m in d["models"] if m["model"] == "g3"][0]')" = copy ]
-	[ "$(json '[m["reason"] for m in d["models"] if m["model"] == "g3"][0]')" = swapcache_ref ]
-	[ "$(json '[m["verdict"] for m in d["models"] if m["model"] == "g6"][0]')" = reuse ]
+	[ "$(json '[(m["verdict"], m["reason"]) for m in d["models"] if m["model"] in ("g3", "g6")]')" = \
+		"[('copy', 'swapcache_ref'), ('reuse', 'refcount_one')]" ]
 }
 
 @test "explain shows the conditions in order, to the one that decides" {
 	policy explain --model 5.10 --state mapcount=1,refcount=2,swapcache --format json
 	[ "$status" = 0 ]
-	[ "$(json 'd["model"], d["verdict"], d["reason"]')" = "('g3', 'copy', 'swapcache_ref')" ]
-	[ "$(json 'd["steps"][-1]["input"], d["steps"][-1]["value"], d["steps"][-1]["holds"]')" = \
-		"('refcount', 2, 'yes')" ]
-	[ "$(json 'sum(s["holds"] == "yes" for s in d["steps"])')" = 1 ]
+	[ "$(json 'd["model"], d["verdict"], d["reason"], sum(s["holds"] == "yes" for s in d["steps"])')" = \
+		"('g3', 'copy', 'swapcache_ref', 1)" ]
+	[ "$(json '[d["steps"][-1][k] for k in ("input", "value", "holds")]')" = "['refcount', 2, 'yes']" ]
 }
 
 @test "explain says what an unknown input would decide" {
@@ -82,11 +80,11 @@ json()
 	[ "$(json 'len(d["models"])')" = 13 ]
 }
 
-@test "probe finds a generation, with evidence, in 50 ms" {
+@test "probe finds a generation, with evidence" {
 	policy probe --format json
 	[ "$status" = 0 ]
-	[ "$(json 'd["model"] in ("g1 g2 g2-split g3 g4 g5 g5-late g5-zero g6".split())')" = True ]
-	[ "$(json 'len(d["evidence"])')" = 6 ]
+	[ "$(json '(d["model"] in "g1 g2 g2-split g3 g4 g5 g5-late g5-zero g6".split(), len(d["evidence"]))')" = \
+		"(True, 6)" ]
 }
 
 @test "impossible states are refused with a sentence" {

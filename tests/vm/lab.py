@@ -182,7 +182,7 @@ def boot_all(tools, vmlinux, modules, files, timeout=600):
         if not left:
             break
     if not release:
-        raise Unavailable("the machine did not boot: %s %s" % (err[-200:], text[-300:]))
+        sys.exit("%s did not boot: %s %s" % (vmlinux, err[-200:], text[-300:]))
     for f in left:
         results[os.path.basename(f)] = {"steps": [], "skipped": "the machine died over it"}
     return results, release, probed

@@ -162,13 +162,21 @@ static bool work_waiting(struct ct_segment *seg)
 	return ct_ring_ready(seg);
 }
 
-void ct_bell_wait(struct ct_segment *seg, u64 timeout_ns)
+u32 ct_bell_rung(struct ct_segment *seg)
 {
-	u32 bell = atomic_load_explicit(&seg->doorbell, memory_order_seq_cst);
+	return atomic_load_explicit(&seg->doorbell, memory_order_seq_cst);
+}
 
-	/* Read the bell first: whoever rings after our look makes the wait fail. */
+void ct_bell_wait_since(struct ct_segment *seg, u32 bell, u64 timeout_ns)
+{
+	/* Whoever rang after the caller's look makes the wait fail. */
 	atomic_store_explicit(&seg->sleeping, 1, memory_order_seq_cst);
 	if (!work_waiting(seg))
 		ct_futex_wait(&seg->doorbell, bell, timeout_ns);
 	atomic_store_explicit(&seg->sleeping, 0, memory_order_seq_cst);
+}
+
+void ct_bell_wait(struct ct_segment *seg, u64 timeout_ns)
+{
+	ct_bell_wait_since(seg, ct_bell_rung(seg), timeout_ns);
 }

@@ -93,4 +93,11 @@ void ct_bell_ring(struct ct_segment *seg);
  */
 void ct_bell_wait(struct ct_segment *seg, u64 timeout_ns);
 
+/*
+ * Recorder.  The same for one who has other places to look at as well: remember
+ * the bell, look there, and wait only where it has not rung since.
+ */
+u32 ct_bell_rung(struct ct_segment *seg);
+void ct_bell_wait_since(struct ct_segment *seg, u32 bell, u64 timeout_ns);
+
 #endif

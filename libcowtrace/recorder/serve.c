@@ -263,9 +263,11 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 {
 	struct serve s = { .c = c, .seg_fd = seg_fd };
 	u64 now = ct_now_ns();
-	u32 i;
+	u32 i, bell;
 
 	for (;;) {
+		/* Before the inbox is looked into: what comes in later rings anew. */
+		bell = ct_bell_rung(c->seg);
 		beat(c, now);
 		read_inbox(&s);
 		ct_events_drain(c, now);
@@ -289,7 +291,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 			continue;
 		}
 		ct_urgency_on(c);
-		ct_bell_wait(c->seg, next_wake(&s, now));
+		ct_bell_wait_since(c->seg, bell, next_wake(&s, now));
 		now = ct_now_ns();
 	}
 	/* A writer that died in the middle of a record is waited for no longer. */

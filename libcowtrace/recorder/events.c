@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the programs tell through the ring: tags, advice, drops, forks.
- *
- * A drop matters to the census only by its place before or after a fork, and
- * before or after the end of the last relative, of which the recorder may hear
- * later than of the drop.  So drops are kept until what they change is looked at.
- * Everything is also written to the trace, for a later replay.
+ * What the programs tell through the ring: tags, advice, drops, forks.  Everything
+ * is also written to the trace, for a later replay.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,8 +32,6 @@
 
 /* Where no program's memory ends behind, with five levels of page tables too. */
 #define END_OF_MEMORY (1ULL << 56)
-/* Drops that may wait for a fork; a program that says that one is for ever under way lies. */
-#define DROPS_MAX 65536
 /* Between two beats of the heart: some milliseconds of the costliest events. */
 #define BEAT_EVENTS 64
 
@@ -53,87 +47,6 @@ static const char *const event_names[CT_EV_NR] = {
 	[CT_EV_SPAWN] = "spawn",       [CT_EV_MODULES] = "modules",
 	[CT_EV_LOSS] = "loss",
 };
-
-/* Only what is still this fork's can be dropped from it. */
-static void drop_carried(struct ct_share *s, const struct ct_drop *d)
-{
-	size_t i;
-
-	for (i = 0; i < s->nr_carried; i++) {
-		u64 end = s->carried[i].page + s->carried[i].pages;
-		u64 from = ct_max(d->page, s->carried[i].page);
-		u64 to = ct_min(d->page + d->pages, end);
-
-		if (from < to)
-			ct_extents_cut(&s->extents, from, to - from);
-	}
-}
-
-static void apply_drop(struct ct_proc *p, const struct ct_drop *d)
-{
-	struct ct_share *s;
-
-	if (ct_parting_drop(p, d))
-		return;
-	for (s = p->shares; s; s = s->next) {
-		if (d->end_ns < s->fork->clone_ns)
-			continue; /* it was gone before the fork: the image has it not */
-		if (s->frozen)
-			drop_carried(s, d);
-		else if (d->begin_ns < s->fork->born_ns && s->side == CT_SIDE_PARENT)
-			/*
-			 * It overlapped the clone: whether the child has the memory from
-			 * before or after it cannot be told.
-			 */
-			ct_extents_doubt(&s->extents, d->page, d->pages);
-		else if (d->to == CT_DROPPED)
-			ct_extents_cut(&s->extents, d->page, d->pages);
-		else
-			ct_extents_move(&s->extents, d->page, d->pages, d->to);
-	}
-}
-
-void ct_drops_apply(struct ct_rec_ctx *c, struct ct_proc *p, u64 before_ns)
-{
-	u32 i, kept = 0;
-
-	(void)c;
-	for (i = 0; i < p->nr_drops; i++) {
-		if (p->drops[i].end_ns < before_ns)
-			apply_drop(p, &p->drops[i]);
-		else
-			p->drops[kept++] = p->drops[i];
-	}
-	p->nr_drops = kept;
-}
-
-static void add_drop(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u64 addr,
-		     u64 len, u64 to)
-{
-	struct ct_drop d = {
-		.begin_ns = ev->t_ns,
-		.end_ns = ev->t_ns + ev->dur_ns,
-		.page = ct_page_of(addr),
-		.pages = ct_page_of(ct_page_up(len)),
-		.to = to == CT_DROPPED ? to : ct_page_of(to),
-	};
-	struct ct_drop *v;
-
-	if (!d.pages || (!p->shares && !ct_birth_under_way(c, p)))
-		return;
-	if (p->nr_drops >= DROPS_MAX)
-		ct_drops_apply(c, p, UINT64_MAX);
-	if (p->nr_drops == p->cap_drops) {
-		u32 cap = p->cap_drops ? p->cap_drops * 2 : 32;
-
-		v = realloc(p->drops, cap * sizeof(*v));
-		if (!v)
-			return;
-		p->drops = v;
-		p->cap_drops = cap;
-	}
-	p->drops[p->nr_drops++] = d;
-}
 
 static void set_thp(struct ct_tag *t, const void *arg)
 {
@@ -182,7 +95,7 @@ static void on_advise(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
 	case MADV_GUARD_INSTALL:
-		add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
+		ct_drops_add(c, p, ev, ev->addr, ev->len, CT_DROPPED);
 		break;
 	case MADV_HUGEPAGE:
 		change(p, ev, set_thp, CT_THP_HUGEPAGE);
@@ -236,7 +149,7 @@ static void on_map(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_even
 	else if (!(flags & MAP_ANONYMOUS))
 		kind = CT_KIND_FILE_PRIVATE;
 	/* Nothing that was shared can lie where a new mapping does, however it went. */
-	add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
+	ct_drops_add(c, p, ev, ev->addr, ev->len, CT_DROPPED);
 	tag(c, p, ev, ev->addr, ev->len, kind, site);
 }
 
@@ -247,7 +160,7 @@ static void on_remap(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_ev
 	u64 moved = ct_min(old_len, new_len);
 
 	if (old_len > moved)
-		add_drop(c, p, ev, ev->addr + moved, old_len - moved, CT_DROPPED);
+		ct_drops_add(c, p, ev, ev->addr + moved, old_len - moved, CT_DROPPED);
 	if (ev->arg == ev->addr) {
 		if (old_len > moved)
 			ct_tagmap_clear(&p->tags, ev->addr + moved, ev->addr + old_len);
@@ -255,8 +168,8 @@ static void on_remap(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_ev
 			ct_tagmap_grow(&p->tags, ev->addr + old_len, new_len - old_len);
 		return;
 	}
-	add_drop(c, p, ev, ev->arg, new_len, CT_DROPPED);
-	add_drop(c, p, ev, ev->addr, moved, ev->arg);
+	ct_drops_add(c, p, ev, ev->arg, new_len, CT_DROPPED);
+	ct_drops_add(c, p, ev, ev->addr, moved, ev->arg);
 	ct_tagmap_clear(&p->tags, ev->addr + moved, ev->addr + old_len);
 	ct_tagmap_move(&p->tags, ev->addr, ev->addr + moved, ev->arg);
 	if (new_len > moved)
@@ -268,10 +181,10 @@ static void on_brk(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_even
 	u64 old = ct_page_up(ev->addr), new = ct_page_up(ev->arg);
 
 	if (new > old) {
-		add_drop(c, p, ev, old, new - old, CT_DROPPED);
+		ct_drops_add(c, p, ev, old, new - old, CT_DROPPED);
 		tag(c, p, ev, old, new - old, CT_KIND_HEAP, site);
 	} else {
-		add_drop(c, p, ev, new, old - new, CT_DROPPED);
+		ct_drops_add(c, p, ev, new, old - new, CT_DROPPED);
 		ct_tagmap_clear(&p->tags, new, old);
 	}
 }
@@ -401,7 +314,7 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 		on_map(c, p, ev, site);
 		break;
 	case CT_EV_UNMAP:
-		add_drop(c, p, ev, ev->addr, ev->len, CT_DROPPED);
+		ct_drops_add(c, p, ev, ev->addr, ev->len, CT_DROPPED);
 		ct_tagmap_clear(&p->tags, ct_page_down(ev->addr), ct_page_up(ev->addr + ev->len));
 		break;
 	case CT_EV_REMAP:

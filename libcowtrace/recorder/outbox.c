@@ -36,7 +36,7 @@ struct ct_outbox {
 	pthread_cond_t wake;
 	struct node *head, **tail;
 	_Atomic size_t queued; /* bytes, with those that the disk thread is writing */
-	u64 lost;
+	u64 lost, lost_events;
 	bool stop;
 	bool idle; /* the disk thread waits for a first record */
 	char error[512];
@@ -149,7 +149,10 @@ void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 
 	pthread_mutex_lock(&o->lock);
 	if (!n || o->queued + n->len > room_for(rec)) {
-		o->lost++;
+		if (rec->type == CT_REC_EVENT)
+			o->lost_events++;
+		else
+			o->lost++;
 		pthread_mutex_unlock(&o->lock);
 		free(n);
 		return;
@@ -263,12 +266,13 @@ int ct_outbox_create(struct ct_store *store, struct ct_outbox **ret)
 	return 0;
 }
 
-u64 ct_outbox_lost(struct ct_outbox *o)
+u64 ct_outbox_lost(struct ct_outbox *o, u64 *ret_events)
 {
 	u64 n;
 
 	pthread_mutex_lock(&o->lock);
 	n = o->lost;
+	*ret_events = o->lost_events;
 	pthread_mutex_unlock(&o->lock);
 	return n;
 }

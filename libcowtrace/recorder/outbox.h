@@ -17,8 +17,11 @@ int ct_outbox_create(struct ct_store *store, struct ct_outbox **ret);
 /* Queues a deep copy of rec.  Never blocks on the disk. */
 void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec);
 
-/* Records that were given up because the disk was behind, or memory was short. */
-u64 ct_outbox_lost(struct ct_outbox *o);
+/*
+ * Records that were given up because the disk was behind, or memory was short;
+ * those of single calls (CT_REC_EVENT), without which all totals are whole, apart.
+ */
+u64 ct_outbox_lost(struct ct_outbox *o, u64 *ret_events);
 
 /* The store's first error, or NULL; the text lives as long as the outbox. */
 const char *ct_outbox_error(struct ct_outbox *o);

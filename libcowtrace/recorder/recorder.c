@@ -161,13 +161,19 @@ static int finish(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 		.warnings = c->totals.notes,
 		.no_pfns = !c->caps.pfns,
 	};
-	u64 lost = ct_outbox_lost(c->out);
+	u64 lost_events, lost = ct_outbox_lost(c->out, &lost_events);
 	const char *why = NULL;
 	struct ct_err err = { "" };
 
 	if (lost) {
 		snprintf(m.text, sizeof(m.text), "the disk was too slow: %llu records were lost",
-			 (unsigned long long)lost);
+			 (unsigned long long)(lost + lost_events));
+		why = m.text;
+	} else if (lost_events) {
+		snprintf(m.text, sizeof(m.text),
+			 "the disk was too slow: %llu records of single calls (mmap, madvise, ...) "
+			 "were lost; forks, regions and totals are whole",
+			 (unsigned long long)lost_events);
 		why = m.text;
 	} else if (ct_outbox_error(c->out)) {
 		snprintf(m.text, sizeof(m.text), "%s", ct_outbox_error(c->out));

@@ -372,6 +372,10 @@ int ct_carry_compose(const struct ct_share *s, const struct ct_image *now,
 void ct_events_drain(struct ct_rec_ctx *c, u64 now);
 /* Only what was reserved before that ticket (seg->head). */
 void ct_events_drain_to(struct ct_rec_ctx *c, u64 now, u64 ticket);
+/* drops.c: to: CT_DROPPED, or where the memory was moved. */
+void ct_drops_add(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u64 addr,
+		  u64 len, u64 to);
+/* All that ended before that time takes effect. */
 void ct_drops_apply(struct ct_rec_ctx *c, struct ct_proc *p, u64 before_ns);
 
 #endif

@@ -162,7 +162,8 @@ static void test_crowd(void **state)
 	for (i = 0; i < 400; i++)
 		close(fd[i]);
 	close(good);
-	assert_int_equal(open_fds(), before);
+	/* One of an earlier test may have been on its way out then. */
+	assert_true(open_fds() <= before);
 }
 
 static void test_pidfd_and_control(void **state)

@@ -315,7 +315,7 @@ int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to)
 	return 0;
 }
 
-static const struct ct_page_run *first_run(const struct ct_page_run *runs, size_t nr, u64 page)
+bool ct_page_runs_hold(const struct ct_page_run *runs, size_t nr, u64 page)
 {
 	size_t lo = 0, hi = nr;
 
@@ -327,38 +327,5 @@ static const struct ct_page_run *first_run(const struct ct_page_run *runs, size_
 		else
 			hi = mid;
 	}
-	return runs + lo;
-}
-
-int ct_extents_restrict(struct ct_extents *x, const struct ct_page_run *runs, size_t nr)
-{
-	struct ct_extents out = { 0 };
-	u32 i;
-
-	for (i = 0; i < x->nr; i++) {
-		const struct ct_extent *e = &x->v[i];
-		const struct ct_page_run *r = first_run(runs, nr, e->src);
-
-		for (; r < runs + nr && r->page < e->src + e->pages; r++) {
-			u64 from = ct_max(r->page, e->src);
-			u64 to = ct_min(r->page + r->pages, e->src + e->pages);
-
-			if (reserve(&out, 1)) {
-				ct_extents_fini(&out);
-				return -ENOMEM;
-			}
-			out.v[out.nr++] = (struct ct_extent){
-				.page = e->page + (from - e->src),
-				.pages = to - from,
-				.src = from,
-				.doubtful = e->doubtful,
-			};
-			/* Runs that continue each other have cut nothing. */
-			if (out.nr > 1)
-				join_around(&out, out.nr - 1);
-		}
-	}
-	free(x->v);
-	*x = out;
-	return 0;
+	return lo < nr && page >= runs[lo].page;
 }

@@ -47,11 +47,12 @@ int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to);
 /* [page, page + pages) may have been dropped.  As above. */
 int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages);
 
-/* Keeps only what maps to the given image pages: [src, src + pages) runs, ascending. */
 struct ct_page_run {
 	u64 page;
 	u64 pages;
 };
-int ct_extents_restrict(struct ct_extents *x, const struct ct_page_run *runs, size_t nr);
+
+/* Is page in one of the runs?  They are ascending and disjoint. */
+bool ct_page_runs_hold(const struct ct_page_run *runs, size_t nr, u64 page);
 
 #endif

@@ -15,21 +15,6 @@
 /* More absent pages than this are not looked for in the parent one by one. */
 #define CARRY_MAX 65536
 
-static bool in_runs(const struct ct_page_run *v, size_t nr, u64 page)
-{
-	size_t lo = 0, hi = nr;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (v[mid].page + v[mid].pages <= page)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < nr && page >= v[lo].page;
-}
-
 /* True when the page is where it was at the fork, and nobody has dropped it. */
 static bool in_place(const struct ct_extents *x, u64 page)
 {
@@ -84,7 +69,7 @@ static size_t find_carried(struct ct_rec_ctx *c, struct ct_proc *p, const struct
 
 			if (e[k] == CT_ENT_NONE || ct_image_get(child, page) != CT_ENT_NONE ||
 			    !in_place(&s->extents, page) ||
-			    (s->frozen && !in_runs(s->carried, s->nr_carried, page)))
+			    (s->frozen && !ct_page_runs_hold(s->carried, s->nr_carried, page)))
 				continue;
 			looked++;
 			if (!ct_reading_pages(p->pagemap_fd, &c->caps, &page, 1, &now) &&

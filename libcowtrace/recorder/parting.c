@@ -120,21 +120,6 @@ static void tidy_late(struct ct_proc *q)
 	q->nr_late = out + 1;
 }
 
-static bool is_late(const struct ct_proc *q, u64 page)
-{
-	u32 lo = 0, hi = q->nr_late;
-
-	while (lo < hi) {
-		u32 mid = lo + (hi - lo) / 2;
-
-		if (q->late[mid].page + q->late[mid].pages <= page)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < q->nr_late && q->late[lo].page <= page;
-}
-
 /*
  * The pages of one chunk of orig that q dropped after the parting, as they were
  * then: in a late range; or there then and not now, and the word of it is still
@@ -154,7 +139,7 @@ static size_t late_in_chunk(const struct ct_proc *q, const struct ct_image *orig
 		if (e[k] == CT_ENT_NONE)
 			continue;
 		then = ct_image_get(q->parting, at);
-		if (!is_late(q, at) &&
+		if (!ct_page_runs_hold(q->late, q->nr_late, at) &&
 		    (then == CT_ENT_NONE || ct_image_get(now, at) != CT_ENT_NONE))
 			continue;
 		if (patch)

@@ -56,20 +56,6 @@ static void plain_doubt(struct plain *p, u64 page, u64 pages)
 		p->doubtful[i] = p->src[i] != GONE;
 }
 
-static void plain_restrict(struct plain *p, const struct ct_page_run *runs, size_t nr)
-{
-	size_t k;
-	u64 i;
-
-	for (i = 0; i < NR; i++) {
-		for (k = 0; k < nr; k++)
-			if (p->src[i] >= runs[k].page && p->src[i] < runs[k].page + runs[k].pages)
-				break;
-		if (k == nr)
-			plain_cut(p, i, 1);
-	}
-}
-
 static bool joins(const struct ct_extent *a, const struct ct_extent *b)
 {
 	return a->page + a->pages == b->page && a->src + a->pages == b->src &&
@@ -122,21 +108,11 @@ static void random_range(u64 *seed, u64 *ret_page, u64 *ret_pages)
 
 static void random_step(u64 *seed, struct ct_extents *x, struct plain *p)
 {
-	struct ct_page_run runs[4];
-	u64 page, pages, to, at = 0;
-	size_t nr;
+	u64 page, pages, to;
 
 	random_range(seed, &page, &pages);
 	switch (below(seed, 16)) {
-	case 0:
-		for (nr = 0; nr < ct_array_size(runs); nr++) {
-			runs[nr].page = at += below(seed, 20);
-			at += runs[nr].pages = 1 + below(seed, 200);
-		}
-		plain_restrict(p, runs, nr);
-		assert_int_equal(ct_extents_restrict(x, runs, nr), 0);
-		break;
-	case 1 ... 5:
+	case 0 ... 5:
 		plain_cut(p, page, pages);
 		assert_int_equal(ct_extents_cut(x, page, pages), 0);
 		break;
@@ -186,9 +162,6 @@ static void test_nothing_is_nothing(void **state)
 	/* Beyond everything: nothing is there to be dropped. */
 	assert_int_equal(ct_extents_cut(&x, 1ULL << 50, 100), 0);
 	assert_int_equal(x.nr, 1);
-	assert_int_equal(ct_extents_restrict(&x, NULL, 0), 0);
-	assert_int_equal(x.nr, 0);
-	assert_int_equal(ct_extents_cut(&x, 1, 1), 0);
 	ct_extents_fini(&x);
 }
 

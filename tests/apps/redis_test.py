@@ -68,10 +68,15 @@ def last_private_dirty(pid):
 def bgsave(redis, keys, seed):
     """One BGSAVE under load.  The child's pid and Private_Dirty, and Redis's word, in bytes."""
     parent = server_pid(redis)
+    # The child must outlast the writes, or nobody sees its last Private_Dirty: it
+    # sleeps at one key in twenty.
+    redis.command("CONFIG", "SET", "rdb-key-save-delay", "-20")
     redis.command("BGSAVE")
     child = harness.wait_until(lambda: harness.children(parent), 10, "the child of BGSAVE")[0]
     redis_load.write(redis, keys, NR_WRITES, seed)
     dirty = last_private_dirty(child)
+    if dirty is None:
+        raise RuntimeError("the child of BGSAVE ended before the writes did")
     harness.wait_until(lambda: redis.info("persistence")["rdb_bgsave_in_progress"] == "0", 60,
                        "the end of BGSAVE")
     info = redis.info("persistence")

@@ -31,7 +31,8 @@ class Log:
             words = line.split(" ")
             kind = words.pop(0)
             if kind == "event":
-                kind = "event " + words.pop(0)
+                # A recorder that is killed may leave half a line.
+                kind = "event " + (words.pop(0) if words else "")
             self.lines.append((kind, dict(w.split("=", 1) for w in words if "=" in w)))
 
     def all(self, kind):

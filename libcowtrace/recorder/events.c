@@ -14,9 +14,6 @@
 #include "recorder/leave.h"
 #include "recorder/state.h"
 
-#ifndef MADV_COLD
-#define MADV_COLD 20
-#endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
@@ -25,9 +22,6 @@
 #endif
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
-#endif
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
 #endif
 
 /* Where no program's memory ends behind, with five levels of page tables too. */

@@ -67,7 +67,6 @@ u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b)
 /* Judging a changed page when more than copy-on-write has been at work. */
 struct judge {
 	struct ct_rec_ctx *c;
-	struct ct_share *s;
 	bool ksm;    /* ksmd may have changed these pages */
 	bool forked; /* the process has forked again, which clears AnonExclusive */
 	struct ct_proc *self;
@@ -160,7 +159,6 @@ int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *
 	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
 	struct ct_proc *p = f->proc[s->side];
 	struct judge j = { .c = c,
-			   .s = s,
 			   .ksm = p && p->ksm_eyes,
 			   .forked = why == CT_SIDE_END_NEXT_FORK || s->frozen,
 			   .self = p,

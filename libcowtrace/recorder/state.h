@@ -201,7 +201,6 @@ struct ct_rec_ctx {
 	u64 start_ns;
 	/* Of the segment, before the programs could write to it. */
 	u64 hold_ns, seg_size;
-	bool force_no_pfns;
 
 	struct ct_outbox *out;
 	struct ct_modules *modules;

@@ -17,6 +17,7 @@ import sys
 TAP = re.compile(r"^(not )?ok\b(.*)$", re.M)
 TAP_SKIP = re.compile(r"#\s*skip\S*\s*(.*)", re.I)
 CMOCKA = re.compile(r"^\[\s*(OK|FAILED|SKIPPED)\s*\] ([^\s:]+)$", re.M)
+NOT_OK = re.compile(r"^(not ok\b|\[\s*FAILED\s*\])")
 REASON = re.compile(r"^SKIP: (.*)$", re.M)
 SHOWN = 60  # lines of a failed test's output
 
@@ -81,7 +82,11 @@ def count_test(log, totals):
 
 def tail(text):
     lines = text.strip().splitlines()
-    cut = [f"... {len(lines) - SHOWN} lines before"] if len(lines) > SHOWN else []
+    hidden = lines[:-SHOWN]
+    # What failed is named, however much was printed after it.
+    cut = [line for line in hidden if NOT_OK.match(line)]
+    if hidden:
+        cut.append(f"... {len(hidden)} lines before")
     return "\n".join("    " + line for line in cut + lines[-SHOWN:])
 
 

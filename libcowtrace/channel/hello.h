@@ -43,4 +43,21 @@ struct ct_welcome {
 	u64 seg_size; /* the memfd comes beside it, SCM_RIGHTS */
 };
 
+/*
+ * Only where the segment says CT_ENGINE_UFFD: a second descriptor comes beside
+ * the welcome, the recorder's own /dev/userfaultfd.  The image makes its
+ * userfaultfd from it (USERFAULTFD_IOC_NEW asks no privilege of the caller),
+ * sends it back on the same socket beside this message, and closes all three.
+ * It waits for no answer; it does not issue UFFDIO_API (the recorder does, whose
+ * privilege UFFD_FEATURE_EVENT_FORK needs).
+ */
+#define CT_UFFD_MAGIC 0x64666675u
+
+struct ct_uffd_msg {
+	u32 magic;  /* CT_UFFD_MAGIC */
+	s32 status; /* 0: a userfaultfd comes beside; or -errno, and nothing does */
+	/* The handler's stacks, [start, end): the shim's own memory as in ct_hello. */
+	u64 own[2];
+};
+
 #endif

@@ -19,13 +19,16 @@
 #include "base/base.h"
 
 #define CT_SEG_MAGIC 0x31746f77u /* "wot1" */
-#define CT_SEG_VERSION 1u
-#define CT_SEG_SLOTS 4096u   /* traced processes alive at once */
-#define CT_SEG_EVENTS 32768u /* ring records; a power of two */
-#define CT_SEG_PIDS 16384u   /* pid hash; a power of two, > 2 * slots */
+#define CT_SEG_VERSION 2u
+#define CT_SEG_SLOTS 4096u    /* traced processes alive at once */
+#define CT_SEG_EVENTS 32768u  /* ring records; a power of two */
+#define CT_SEG_PIDS 16384u    /* pid hash; a power of two, > 2 * slots */
+#define CT_SEG_STACKS 16384u  /* stacks asked for and not collected yet; a power of two */
+#define CT_SEG_THREADS 32768u /* threads that may be asked for stacks; a power of two */
 #define CT_SEG_MEMFD_NAME "cowtrace-segment"
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */
 #define CT_TAG_NAME 64u
+#define CT_STACK_PCS 28u /* frames of a first write's call site */
 
 /* ct_segment.state */
 enum {
@@ -48,12 +51,28 @@ enum {
 	CT_SLOT_LIVE,
 };
 
+/* ct_segment.engine */
+enum {
+	CT_ENGINE_CENSUS = 0,
+	CT_ENGINE_UFFD = 1,
+};
+
+/* ct_slot.no_stacks: why this process cannot be asked for stacks. */
+enum {
+	CT_STACKS_OK = 0,
+	CT_STACKS_NOT_YET, /* no handler installed: before the constructor, or no engine */
+	CT_STACKS_TAKEN,   /* the program uses our signal itself */
+	CT_STACKS_QUIET,   /* a seccomp filter: no system call of ours any more */
+	CT_STACKS_EXEC,	   /* an exec is on its way: a signal now would kill the new image */
+};
+
 /* ct_slot.ask: what the process wants of the recorder now, one thing at a time. */
 enum {
 	CT_ASK_NONE = 0,
 	CT_ASK_BIRTH,	  /* child: read my page map before I run */
 	CT_ASK_EXIT,	  /* read my page map before my memory goes */
 	CT_ASK_EXEC,	  /* the same, before an exec that may still fail */
+	CT_ASK_ARM,	  /* the uffd engine: protect my memory, I am about to fork */
 	CT_ASK_SERVING,	  /* the recorder has picked it up */
 	CT_ASK_DONE,	  /* answered; as good as NONE for the next ask */
 	CT_ASK_ABANDONED, /* the asker left while it was SERVING; the recorder makes it NONE */
@@ -108,6 +127,14 @@ struct ct_slot {
 	_Atomic u64 stat_shared;
 	_Atomic u64 stat_copied;
 	_Atomic u64 stat_dropped;
+
+	/*
+	 * The uffd engine: signal that asks a thread of this process for its stack,
+	 * and CT_STACKS_*: not CT_STACKS_OK, no signal.  Set by the process itself; a
+	 * forked child inherits its parent's, because it inherits the handler.
+	 */
+	u32 stack_signal;
+	_Atomic u32 no_stacks;
 
 	/* The stack pointer and thread pointer of the asking thread at birth. */
 	u64 sp;
@@ -184,12 +211,26 @@ struct ct_event {
 
 _Static_assert(sizeof(struct ct_event) == 256, "a ring record is 256 bytes");
 
+/*
+ * A stack that the recorder asks a faulting thread for (stacks.h).  The thread
+ * fills it in its signal handler, before the instruction runs again.
+ */
+struct ct_stack {
+	_Atomic u32 state; /* CT_STACK_* of stacks.h */
+	u32 nr_pcs;
+	_Atomic u64 ticket; /* comes with the signal, as its value */
+	u64 pc, sp;	    /* of the instruction that faulted */
+	u64 pcs[CT_STACK_PCS];
+};
+
+_Static_assert(sizeof(struct ct_stack) == 256, "a stack is 256 bytes");
+
 struct ct_segment {
 	u32 magic;
 	u32 version;
 	u64 size; /* of the whole mapping */
 	_Atomic u32 state;
-	u32 pad;
+	u32 engine;		  /* CT_ENGINE_* */
 	u64 start_ns;		  /* when the recording began */
 	u64 hold_ns;		  /* longest wait of a birth, an exit, an exec */
 	_Atomic u64 heartbeat_ns; /* by the serving thread, ten times a second or more */
@@ -220,7 +261,11 @@ struct ct_segment {
 	/* pid -> slot + 1, open addressing; an entry is checked against slot.pid. */
 	_Atomic u32 pids[CT_SEG_PIDS];
 
+	/* Threads that have our handler's stack: slot << 32 | tid, or 0 (threads.h). */
+	_Atomic u64 threads[CT_SEG_THREADS] __attribute__((aligned(64)));
+
 	struct ct_slot slots[CT_SEG_SLOTS] __attribute__((aligned(64)));
+	struct ct_stack stacks[CT_SEG_STACKS] __attribute__((aligned(64)));
 	struct ct_event ring[CT_SEG_EVENTS] __attribute__((aligned(64)));
 };
 

@@ -67,6 +67,32 @@ enum ct_fork_advice {
 	CT_FORK_WIPEONFORK,
 };
 
+/* Who made the access of a first write. */
+enum ct_access {
+	CT_ACCESS_USER = 0,
+	CT_ACCESS_KERNEL,  /* a system call wrote into the program's memory */
+	CT_ACCESS_FOREIGN, /* not the process itself: a vfork child, process_vm_writev */
+};
+
+/*
+ * Why a copied page has no call site.  The words in the trace and in JSON:
+ * "no_engine", "file_private", "fork_window", "kernel_write", "blocked_signal",
+ * "recorder_late", "not_sampled", "killed", "no_stack".
+ */
+enum ct_no_site {
+	CT_SITE_KNOWN = 0,
+	CT_NO_ENGINE,	      /* the census alone */
+	CT_NO_FILE_PRIVATE,   /* .data and the like: a userfaultfd cannot watch it */
+	CT_NO_FORK_WINDOW,    /* written between the arming and the end of the clone */
+	CT_NO_KERNEL_WRITE,   /* a system call wrote; its caller is not known either */
+	CT_NO_BLOCKED_SIGNAL, /* the thread had moved on when its handler ran */
+	CT_NO_RECORDER_LATE,  /* a queue of ours was full, or memory was short */
+	CT_NO_SAMPLED,	      /* left out by sampling */
+	CT_NO_KILLED,	      /* the thread was killed before it answered */
+	CT_NO_STACK, /* the thread may not be asked: raw clone, tiny stack, our signal taken */
+	CT_NO_SITE_NR,
+};
+
 enum ct_rec_type {
 	CT_REC_META,
 	CT_REC_PROCESS,
@@ -84,6 +110,8 @@ enum ct_rec_type {
 	CT_REC_WITNESS,
 	CT_REC_EVENT,
 	CT_REC_RUNS,
+	CT_REC_WRITE,	     /* a first write that an engine saw */
+	CT_REC_UNATTRIBUTED, /* the last one of a fork, side and reason counts */
 	CT_REC_NOTE,
 	CT_REC_NR,
 };
@@ -207,6 +235,34 @@ struct ct_rec {
 			u32 nr;
 			const struct ct_rec_run *runs; /* ascending */
 		} runs;
+		struct {
+			u32 process, fork; /* fork 0: before the first */
+			enum ct_side side;
+			u64 t_ns;  /* of the fault */
+			u64 page;  /* first, as a page number */
+			u32 pages; /* 1, or 512: a huge page was made writable as a whole */
+			u32 site;  /* 0: none, and no_site says why */
+			enum ct_no_site no_site;
+			enum ct_access access;
+			s32 syscall; /* number, where the access is the kernel's; else -1 */
+			u64 pc; /* of the instruction, or of the system call's caller; 0 unknown */
+			/* enum cowtrace_action; before the write, by the rule of the running kernel
+			 */
+			u8 predicted;
+			/* enum cowtrace_action: REUSE, COPY or ALLOC_ZEROED; UNCERTAIN: cannot be
+			 * told */
+			u8 observed;
+			u16 reason; /* enum cowtrace_reason of predicted */
+			u8 decides; /* enum cowtrace_field, where predicted is UNCERTAIN */
+			u8 likely;  /* enum cowtrace_action, the same */
+			bool huge;  /* mapped by a PMD before the write */
+		} write;
+		struct {
+			u32 fork;
+			enum ct_side side;
+			enum ct_no_site reason;
+			u64 pages; /* of the copied ones */
+		} unattributed;
 		struct {
 			u64 t_ns;
 			u32 process;	      /* 0: the recording */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of threads.  It does not know whether a thread is alive.
+ *
+ * Invariant: at most one entry leads to a thread id, because who enters takes
+ * out what stood there for it.
+ */
+#include <errno.h>
+
+#include "channel/threads.h"
+
+_Static_assert(CT_SEG_THREADS == 1u << 15, "at() makes 15 bits");
+
+static _Atomic u64 *at(struct ct_segment *seg, s32 tid, u32 i)
+{
+	return &seg->threads[((((u32)tid * 2654435769u) >> 17) + i) & (CT_SEG_THREADS - 1)];
+}
+
+static u64 entry_of(u32 slot, s32 tid)
+{
+	return (u64)(slot + 1) << 32 | (u32)tid;
+}
+
+/* Nobody's any more: its process has gone. */
+static bool is_stale(struct ct_segment *seg, u64 entry)
+{
+	u64 slot = (entry >> 32) - 1;
+
+	return slot >= CT_SEG_SLOTS ||
+	       atomic_load_explicit(&seg->slots[slot].state, memory_order_relaxed) == CT_SLOT_FREE;
+}
+
+int ct_thread_enter(struct ct_segment *seg, u32 slot, s32 tid)
+{
+	u32 i, pass;
+
+	/* Of an older thread with this id, in whatever process. */
+	for (i = 0; i < CT_THREAD_WINDOW; i++) {
+		_Atomic u64 *place = at(seg, tid, i);
+		u64 entry = atomic_load_explicit(place, memory_order_relaxed);
+
+		if (entry && (u32)entry == (u32)tid)
+			atomic_compare_exchange_strong(place, &entry, 0);
+	}
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < CT_THREAD_WINDOW; i++) {
+			_Atomic u64 *place = at(seg, tid, i);
+			u64 entry = atomic_load_explicit(place, memory_order_relaxed);
+
+			if ((!entry || (pass && is_stale(seg, entry))) &&
+			    atomic_compare_exchange_strong(place, &entry, entry_of(slot, tid)))
+				return 0;
+		}
+	return -ENOSPC;
+}
+
+void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid)
+{
+	u32 i;
+
+	for (i = 0; i < CT_THREAD_WINDOW; i++) {
+		u64 entry = entry_of(slot, tid);
+
+		if (atomic_load_explicit(at(seg, tid, i), memory_order_relaxed) == entry)
+			atomic_compare_exchange_strong(at(seg, tid, i), &entry, 0);
+	}
+}
+
+bool ct_thread_ready(struct ct_segment *seg, u32 slot, s32 tid)
+{
+	const u64 entry = entry_of(slot, tid);
+	u32 i;
+
+	for (i = 0; i < CT_THREAD_WINDOW; i++)
+		if (atomic_load_explicit(at(seg, tid, i), memory_order_acquire) == entry)
+			return true;
+	return false;
+}

@@ -140,6 +140,13 @@ ssize_t ct_pagemap_scan_huge(int fd, u64 start, u64 end, struct ct_scan_run *vec
 	return scan_runs(fd, start, end, NOTHING_THERE, PAGE_IS_HUGE, 0, vec, nr, ret_next);
 }
 
+ssize_t ct_pagemap_scan_unprotected(int fd, u64 start, u64 end, struct ct_scan_run *vec, size_t nr,
+				    u64 *ret_next)
+{
+	/* "Written" means no uffd-wp bit, whoever's userfaultfd it is, synchronous or not. */
+	return scan_runs(fd, start, end, NOTHING_THERE, PAGE_IS_WRITTEN, 0, vec, nr, ret_next);
+}
+
 int ct_pagemap_next(int fd, u64 start, u64 end, u64 *ret_addr)
 {
 	struct ct_scan_run run;

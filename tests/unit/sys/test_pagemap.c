@@ -9,6 +9,7 @@
 #include "sys/kpage.h"
 #include "sys/pagemap.h"
 #include "sys/uapi.h"
+#include "sys/uffd.h"
 
 #define NR 3000
 
@@ -192,6 +193,93 @@ static void scans_of_huge_and_file(void **state)
 	munmap(p, 2 * CT_HUGE_SIZE);
 }
 
+static void protect(int uffd, u64 start, u64 len)
+{
+	int r;
+
+	assert_int_equal(ct_uffd_register_wp(uffd, start, len), 0);
+	r = ct_uffd_protect(uffd, start, len);
+	assert_int_equal(r, 0);
+}
+
+static int own_uffd(void)
+{
+	ct_auto_fd int dev = -1;
+	int fd;
+	u64 missing;
+
+	if (!caps.pagemap_scan || ct_uffd_open_dev(&dev) < 0)
+		skip();
+	assert_int_equal(ct_uffd_create(dev, &fd), 0);
+	if (ct_uffd_api(fd, &missing) < 0)
+		skip();
+	return fd;
+}
+
+static void scan_unprotected(void **state)
+{
+	ct_auto_fd int uffd = own_uffd();
+	struct ct_scan_run run[8];
+	u64 start, next;
+	char *p = map(8);
+
+	start = (uintptr_t)p;
+	for (size_t i = 0; i < 4; i++)
+		p[i * CT_PAGE_SIZE] = 1;
+	(void)*(volatile char *)(p + 5 * CT_PAGE_SIZE); /* the zero page */
+	/* Nobody's: everything. */
+	assert_int_equal(ct_pagemap_scan_unprotected(self, start, start + 8 * CT_PAGE_SIZE, run, 8,
+						     &next),
+			 1);
+	assert_int_equal(run[0].end, start + 4 * CT_PAGE_SIZE);
+	protect(uffd, start, 8 * CT_PAGE_SIZE);
+	assert_int_equal(ct_pagemap_scan_unprotected(self, start, start + 8 * CT_PAGE_SIZE, run, 8,
+						     &next),
+			 0);
+	assert_true(next == start + 8 * CT_PAGE_SIZE);
+	/* Resolved; filled; filled and only read. */
+	assert_int_equal(ct_uffd_unprotect(uffd, start + CT_PAGE_SIZE, CT_PAGE_SIZE, true), 0);
+	p[CT_PAGE_SIZE] = 2;
+	p[6 * CT_PAGE_SIZE] = 2;
+	(void)*(volatile char *)(p + 7 * CT_PAGE_SIZE);
+	assert_int_equal(ct_pagemap_scan_unprotected(self, start, start + 8 * CT_PAGE_SIZE, run, 8,
+						     &next),
+			 2);
+	assert_int_equal(run[0].start, start + CT_PAGE_SIZE);
+	assert_int_equal(run[0].end, start + 2 * CT_PAGE_SIZE);
+	assert_int_equal(run[0].categories, CT_SCAN_PRESENT);
+	assert_int_equal(run[1].start, start + 6 * CT_PAGE_SIZE);
+	assert_int_equal(run[1].end, start + 7 * CT_PAGE_SIZE);
+	munmap(p, 8 * CT_PAGE_SIZE);
+}
+
+/* Every other page, and more of them than the kernel's own buffer holds. */
+static void scan_unprotected_goes_on(void **state)
+{
+	ct_auto_fd int uffd = own_uffd();
+	struct ct_scan_run run[100];
+	u64 start, end, at;
+	size_t seen = 0;
+	char *p = map(NR);
+
+	start = at = (uintptr_t)p;
+	end = start + NR * CT_PAGE_SIZE;
+	memset(p, 1, NR * CT_PAGE_SIZE);
+	protect(uffd, start, end - start);
+	for (size_t i = 1; i < NR; i += 2)
+		assert_int_equal(
+			ct_uffd_unprotect(uffd, start + i * CT_PAGE_SIZE, CT_PAGE_SIZE, true), 0);
+	while (at < end) {
+		ssize_t n = ct_pagemap_scan_unprotected(self, at, end, run, 100, &at);
+
+		assert_true(n >= 0);
+		for (ssize_t i = 0; i < n; i++, seen++)
+			assert_int_equal(run[i].start, start + (2 * seen + 1) * CT_PAGE_SIZE);
+	}
+	assert_int_equal(seen, NR / 2);
+	munmap(p, NR * CT_PAGE_SIZE);
+}
+
 static void scan_of_no_pagemap(void **state)
 {
 	ct_auto_fd int fd = open("/dev/null", O_RDONLY);
@@ -275,11 +363,18 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_what_is_there),	   cmocka_unit_test(short_at_the_end),
-		cmocka_unit_test(scan_by_any_room),	   cmocka_unit_test(scan_leaves_out),
-		cmocka_unit_test(scan_ends_well),	   cmocka_unit_test(next_page),
-		cmocka_unit_test(scans_of_huge_and_file),  cmocka_unit_test(scan_of_no_pagemap),
-		cmocka_unit_test(processes_that_go),	   cmocka_unit_test(kpage_of_a_known_page),
+		cmocka_unit_test(reads_what_is_there),
+		cmocka_unit_test(short_at_the_end),
+		cmocka_unit_test(scan_by_any_room),
+		cmocka_unit_test(scan_leaves_out),
+		cmocka_unit_test(scan_ends_well),
+		cmocka_unit_test(next_page),
+		cmocka_unit_test(scans_of_huge_and_file),
+		cmocka_unit_test(scan_of_no_pagemap),
+		cmocka_unit_test(scan_unprotected),
+		cmocka_unit_test(scan_unprotected_goes_on),
+		cmocka_unit_test(processes_that_go),
+		cmocka_unit_test(kpage_of_a_known_page),
 		cmocka_unit_test(caps_are_the_same_twice),
 	};
 

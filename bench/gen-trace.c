@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writes a trace as a recorder would, of any size: a server that forks, with
- * regions, counts, growth and witnesses.  For measuring and testing readers; the
- * numbers are made up, but consistent: sums over regions are the sides' totals.
+ * regions, counts, growth and witnesses, and on request each first write.  For
+ * measuring and testing readers; the numbers are made up, but consistent: sums over
+ * regions are the sides' totals, and every page that was copied has a write.
  *
  * Invariant: the same arguments give the same rows.
  */
 #include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include <cowtrace/policy.h>
 
 #include "store/store.h"
+
+#define NR_SITES 200
+#define NR_FRAMES 12
 
 /* Deterministic, and the same on every libc. */
 static u64 random_state = 42;
@@ -26,9 +33,6 @@ static void put(struct ct_store *s, struct ct_rec rec)
 	if (ct_store_put(s, &rec))
 		errx(1, "%s", ct_store_error(s));
 }
-
-#define NR_SITES 200
-#define NR_FRAMES 12
 
 static void put_modules_and_sites(struct ct_store *s)
 {
@@ -47,30 +51,101 @@ static void put_modules_and_sites(struct ct_store *s)
 	}
 }
 
+static u64 region_start(u32 id)
+{
+	return 0x7f0000000000ULL + (u64)id * 0x200000;
+}
+
 static void put_region(struct ct_store *s, u32 id, u32 process)
 {
 	static const char *const names[] = { "", "/usr/lib/x86_64-linux-gnu/libc.so.6", "[heap]",
 					     "dict.ht_table", "arena" };
-	u64 start = 0x7f0000000000ULL + (u64)id * 0x200000;
+	u64 start = region_start(id);
 
-	put(s, (struct ct_rec){ CT_REC_REGION,
-				.region = { .id = id,
-					    .process = process,
-					    .start = start,
-					    .end = start + (1 + below(256)) * CT_PAGE_SIZE,
-					    .kind = below(CT_KIND_SHARED),
-					    .name = names[below(5)],
-					    .tagged = below(2),
-					    .site = 1 + below(NR_SITES),
-					    .thp = below(4),
-					    .t_ns = id * 1000ULL } });
+	put(s, (struct ct_rec){ CT_REC_REGION, .region = { .id = id,
+							   .process = process,
+							   .start = start,
+							   .end = start + 256 * CT_PAGE_SIZE,
+							   .kind = below(CT_KIND_SHARED),
+							   .name = names[below(5)],
+							   .tagged = below(2),
+							   .site = 1 + below(NR_SITES),
+							   .thp = below(4),
+							   .t_ns = id * 1000ULL } });
+}
+
+/* The first writes of a side: where it is, and what of it has no site. */
+struct writer {
+	struct ct_store *s;
+	u32 fork, process;
+	enum ct_side side;
+	u64 t_ns;
+	u64 lost[CT_NO_SITE_NR];
+};
+
+/* One write in fifty has no stack; one in seven is a system call's. */
+static void put_write(struct writer *w, u64 page, enum cowtrace_action observed)
+{
+	bool lost = !below(50), kernel = !below(7), copy = observed == COWTRACE_COPY;
+	struct ct_rec r = { CT_REC_WRITE };
+
+	r.write.process = w->process;
+	r.write.fork = w->fork;
+	r.write.side = w->side;
+	r.write.t_ns = w->t_ns += 100 + below(2000);
+	r.write.page = page;
+	r.write.pages = 1;
+	r.write.site = lost ? 0 : 1 + below(NR_SITES);
+	r.write.no_site = !lost ? CT_SITE_KNOWN : kernel ? CT_NO_KERNEL_WRITE : CT_NO_STACK;
+	r.write.access = kernel ? CT_ACCESS_KERNEL : CT_ACCESS_USER;
+	r.write.syscall = kernel ? (s32)below(2) : -1;
+	r.write.pc = 0x7f0000000000ULL + below(1 << 20);
+	r.write.predicted = below(1000) ? observed : COWTRACE_UNCERTAIN;
+	r.write.observed = below(5000) ? observed : COWTRACE_UNCERTAIN;
+	r.write.reason = copy ? COWTRACE_REASON_EARLY_REFCOUNT : COWTRACE_REASON_ANON_EXCLUSIVE;
+	r.write.decides = COWTRACE_FIELD_REFCOUNT;
+	r.write.likely = observed;
+	put(w->s, r);
+	if (lost && copy)
+		w->lost[r.write.no_site]++;
+}
+
+/* A region's first `copied` pages were copied, and a few behind them written in place. */
+static void put_writes(struct writer *w, u32 region, u32 pages, u32 copied)
+{
+	u64 first = region_start(region) / CT_PAGE_SIZE;
+
+	if (!w->s)
+		return;
+	for (u32 i = 0; i < copied; i++)
+		put_write(w, first + i, COWTRACE_COPY);
+	for (u32 i = copied; i < pages && i < copied + copied / 8; i++)
+		put_write(w, first + i, COWTRACE_REUSE);
+}
+
+/* Says how many of a side's copies have no site; what is left has one. */
+static u64 put_lost(const struct writer *w, u64 copied)
+{
+	if (!w->s)
+		return 0;
+	for (int i = 0; i < CT_NO_SITE_NR; i++) {
+		if (w->lost[i])
+			put(w->s,
+			    (struct ct_rec){ CT_REC_UNATTRIBUTED,
+					     .unattributed = { w->fork, w->side, i, w->lost[i] } });
+		copied -= w->lost[i];
+	}
+	return copied;
 }
 
 /* A fork whose child has `regions` of the ids from `first` on. */
-static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions)
+static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions, bool writes)
 {
 	u64 start = id * 50000000ULL, shared = 0, copied = 0, dropped = 0, parent_copied = 0;
 	u32 child = id + 1;
+	struct ct_store *to = writes ? s : NULL;
+	struct writer of_child = { to, id, child, CT_SIDE_CHILD, start };
+	struct writer of_parent = { to, id, 1, CT_SIDE_PARENT, start };
 
 	put(s,
 	    (struct ct_rec){ CT_REC_PROCESS, .process = { child, 1, (s32)(1000 + child), 1001,
@@ -83,6 +158,7 @@ static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions)
 		put(s, (struct ct_rec){
 			       CT_REC_REGION_COUNT,
 			       .region_count = { id, first + i, CT_SIDE_CHILD, pages, 0, c, d } });
+		put_writes(&of_child, first + i, pages, c);
 		shared += pages;
 		copied += c;
 		dropped += d;
@@ -92,6 +168,7 @@ static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions)
 		put(s,
 		    (struct ct_rec){ CT_REC_REGION_COUNT,
 				     .region_count = { id, 1 + i, CT_SIDE_PARENT, pages, 0, p } });
+		put_writes(&of_parent, 1 + i, pages, p);
 		parent_copied += p;
 	}
 	put(s, (struct ct_rec){ CT_REC_FORK, .fork = { .id = id,
@@ -108,10 +185,12 @@ static void put_fork(struct ct_store *s, u32 id, u32 first, u32 regions)
 				.fork_times = { id, 200000 + below(100000), 5000 } });
 	put(s, (struct ct_rec){ CT_REC_SIDE,
 				.side = { id, CT_SIDE_CHILD, CT_SIDE_END_EXIT, start, copied,
-					  dropped, below(1000), 0, shared - copied - dropped } });
+					  dropped, below(1000), 0, shared - copied - dropped,
+					  put_lost(&of_child, copied) } });
 	put(s,
 	    (struct ct_rec){ CT_REC_SIDE, .side = { id, CT_SIDE_PARENT, CT_SIDE_END_RELATIVE_GONE,
-						    start, parent_copied, 0, 0, 0, shared } });
+						    start, parent_copied, 0, 0, 0, shared,
+						    put_lost(&of_parent, parent_copied) } });
 	put(s, (struct ct_rec){ CT_REC_FORK_END,
 				.fork_end = { id, start + 900000000, copied + parent_copied,
 					      copied + parent_copied } });
@@ -130,9 +209,10 @@ int main(int argc, char **argv)
 	u32 forks, regions;
 	struct ct_store *s;
 	struct ct_err e;
+	bool writes = argc == 5 && !strcmp(argv[4], "writes");
 
-	if (argc != 4)
-		errx(2, "usage: gen-trace OUTPUT FORKS REGIONS");
+	if (argc != 4 && !writes)
+		errx(2, "usage: gen-trace OUTPUT FORKS REGIONS [writes]");
 	forks = (u32)atoi(argv[2]);
 	regions = (u32)atoi(argv[3]);
 	if (!forks || regions < 100)
@@ -141,15 +221,21 @@ int main(int argc, char **argv)
 		errx(1, "%s", e.text);
 	if (ct_store_put_command(s, command))
 		errx(1, "%s", ct_store_error(s));
-	put(s, (struct ct_rec){ CT_REC_META, .meta = { "engine", "census" } });
+	put(s, (struct ct_rec){ CT_REC_META, .meta = { "engine", writes ? "uffd" : "census" } });
 	put(s, (struct ct_rec){ CT_REC_META, .meta = { "page_frames", "1" } });
+	if (writes) {
+		put(s, (struct ct_rec){ CT_REC_META, .meta = { "fault_copy_ns", "1900" } });
+		put(s, (struct ct_rec){ CT_REC_META, .meta = { "fault_reuse_ns", "800" } });
+		put(s, (struct ct_rec){ CT_REC_META, .meta = { "fault_huge_ns", "13000" } });
+	}
 	put_modules_and_sites(s);
 	put(s, (struct ct_rec){ CT_REC_PROCESS,
 				.process = { 1, 0, 1001, 1, "server", "/opt/gen/server", 0 } });
 	for (u32 i = 1; i <= 100; i++)
 		put_region(s, i, 1);
 	for (u32 i = 1; i <= forks; i++)
-		put_fork(s, i, 101 + (i - 1) * ((regions - 100) / forks), (regions - 100) / forks);
+		put_fork(s, i, 101 + (i - 1) * ((regions - 100) / forks), (regions - 100) / forks,
+			 writes);
 	if (ct_store_finish(s, NULL, &e))
 		errx(1, "%s", e.text);
 	return 0;

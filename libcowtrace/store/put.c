@@ -6,6 +6,7 @@
  *
  * Invariant: a count of CT_UNKNOWN becomes NULL, never a number.
  */
+#include "store/bind.h"
 #include "store/schema.h"
 #include "store/writer.h"
 
@@ -45,41 +46,13 @@ const char *const ct_stmt_sql[CT_STMT_NR] = {
 	[CT_STMT_WITNESS] = "INSERT INTO witnesses VALUES(?1,?2,?3,?4,?5,?6)",
 	[CT_STMT_EVENT] = "INSERT INTO events VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
 	[CT_STMT_RUN] = "INSERT OR REPLACE INTO runs VALUES(?1,?2,?3,?4)",
+	[CT_STMT_WRITE] = "INSERT INTO writes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+	[CT_STMT_WRITE_KIND] = "INSERT INTO write_kinds VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[CT_STMT_UNATTRIBUTED] = "INSERT OR REPLACE INTO unattributed VALUES(?1,?2,?3,?4)",
 	[CT_STMT_NOTE] = "INSERT INTO notes VALUES(?1,?2,?3,?4,?5)",
 	[CT_STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[CT_STMT_COMMIT] = "COMMIT",
 };
-
-/*
- * Binds values in order.  SQLite's bind calls fail only for a column that is not
- * there or for want of memory (TEXT is bound STATIC: no copy), so their results
- * are not looked at: the step that follows fails then.
- */
-struct binder {
-	sqlite3_stmt *st;
-	int col;
-};
-
-static void bind_int(struct binder *b, s64 v)
-{
-	sqlite3_bind_int64(b->st, ++b->col, v);
-}
-
-static void bind_count(struct binder *b, u64 v)
-{
-	if (v == CT_UNKNOWN)
-		sqlite3_bind_null(b->st, ++b->col);
-	else
-		bind_int(b, (s64)v);
-}
-
-static void bind_text(struct binder *b, const char *s)
-{
-	if (s)
-		sqlite3_bind_text(b->st, ++b->col, s, -1, SQLITE_STATIC);
-	else
-		sqlite3_bind_null(b->st, ++b->col);
-}
 
 int ct_put_step(sqlite3_stmt *st)
 {
@@ -87,53 +60,48 @@ int ct_put_step(sqlite3_stmt *st)
 	return sqlite3_reset(st);
 }
 
-static struct binder use(struct ct_store *s, enum ct_stmt n)
-{
-	return (struct binder){ .st = s->stmt[n] };
-}
-
 static int put_process(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_PROCESS);
+	struct ct_binder b = ct_bind(s, CT_STMT_PROCESS);
 
-	bind_int(&b, r->process.id);
-	bind_int(&b, r->process.parent);
-	bind_int(&b, r->process.pid);
-	bind_int(&b, r->process.parent_pid);
-	bind_text(&b, r->process.comm);
-	bind_text(&b, r->process.exe);
-	bind_count(&b, r->process.start_ns);
+	ct_bind_int(&b, r->process.id);
+	ct_bind_int(&b, r->process.parent);
+	ct_bind_int(&b, r->process.pid);
+	ct_bind_int(&b, r->process.parent_pid);
+	ct_bind_text(&b, r->process.comm);
+	ct_bind_text(&b, r->process.exe);
+	ct_bind_count(&b, r->process.start_ns);
 	return ct_put_step(b.st);
 }
 
 static int put_process_comm(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_PROCESS_COMM);
+	struct ct_binder b = ct_bind(s, CT_STMT_PROCESS_COMM);
 
-	bind_int(&b, r->process.id);
-	bind_text(&b, r->process.comm);
-	bind_text(&b, r->process.exe);
+	ct_bind_int(&b, r->process.id);
+	ct_bind_text(&b, r->process.comm);
+	ct_bind_text(&b, r->process.exe);
 	return ct_put_step(b.st);
 }
 
 static int put_process_end(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_PROCESS_END);
+	struct ct_binder b = ct_bind(s, CT_STMT_PROCESS_END);
 
-	bind_int(&b, r->process_end.id);
-	bind_text(&b, ct_ended_name(r->process_end.ended));
-	bind_count(&b, r->process_end.end_ns);
-	bind_count(&b, r->process_end.wstatus == -1 ? CT_UNKNOWN : (u64)r->process_end.wstatus);
+	ct_bind_int(&b, r->process_end.id);
+	ct_bind_text(&b, ct_ended_name(r->process_end.ended));
+	ct_bind_count(&b, r->process_end.end_ns);
+	ct_bind_count(&b, r->process_end.wstatus == -1 ? CT_UNKNOWN : (u64)r->process_end.wstatus);
 	return ct_put_step(b.st);
 }
 
 static int put_module(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_MODULE);
+	struct ct_binder b = ct_bind(s, CT_STMT_MODULE);
 	u32 len = ct_min(r->module.build_id_len, (u32)sizeof(r->module.build_id));
 
-	bind_int(&b, r->module.id);
-	bind_text(&b, r->module.path);
+	ct_bind_int(&b, r->module.id);
+	ct_bind_text(&b, r->module.path);
 	if (len)
 		sqlite3_bind_blob(b.st, ++b.col, r->module.build_id, (int)len, SQLITE_STATIC);
 	else
@@ -146,12 +114,12 @@ static int put_site(struct ct_store *s, const struct ct_rec *r)
 	int rc = SQLITE_OK;
 
 	for (u32 i = 0; i < r->site.nr && rc == SQLITE_OK; i++) {
-		struct binder b = use(s, CT_STMT_FRAME);
+		struct ct_binder b = ct_bind(s, CT_STMT_FRAME);
 
-		bind_int(&b, r->site.id);
-		bind_int(&b, i);
-		bind_int(&b, r->site.frames[i].module);
-		bind_int(&b, (s64)r->site.frames[i].offset);
+		ct_bind_int(&b, r->site.id);
+		ct_bind_int(&b, i);
+		ct_bind_int(&b, r->site.frames[i].module);
+		ct_bind_int(&b, (s64)r->site.frames[i].offset);
 		rc = ct_put_step(b.st);
 	}
 	return rc;
@@ -159,176 +127,187 @@ static int put_site(struct ct_store *s, const struct ct_rec *r)
 
 static int put_fork(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_FORK);
+	struct ct_binder b = ct_bind(s, CT_STMT_FORK);
 
-	bind_int(&b, r->fork.id);
-	bind_int(&b, r->fork.parent);
-	bind_int(&b, r->fork.child);
-	bind_int(&b, r->fork.child_pid);
-	bind_int(&b, r->fork.site);
-	bind_text(&b, r->fork.phase);
-	bind_text(&b, r->fork.how);
-	bind_count(&b, r->fork.start_ns);
-	bind_count(&b, r->fork.hold_ns);
-	bind_count(&b, r->fork.pages_shared);
-	bind_count(&b, r->fork.huge_pages_shared);
-	bind_count(&b, r->fork.swapped);
-	bind_int(&b, r->fork.late);
+	ct_bind_int(&b, r->fork.id);
+	ct_bind_int(&b, r->fork.parent);
+	ct_bind_int(&b, r->fork.child);
+	ct_bind_int(&b, r->fork.child_pid);
+	ct_bind_int(&b, r->fork.site);
+	ct_bind_text(&b, r->fork.phase);
+	ct_bind_text(&b, r->fork.how);
+	ct_bind_count(&b, r->fork.start_ns);
+	ct_bind_count(&b, r->fork.hold_ns);
+	ct_bind_count(&b, r->fork.pages_shared);
+	ct_bind_count(&b, r->fork.huge_pages_shared);
+	ct_bind_count(&b, r->fork.swapped);
+	ct_bind_int(&b, r->fork.late);
 	return ct_put_step(b.st);
 }
 
 static int put_fork_times(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_FORK_TIMES);
+	struct ct_binder b = ct_bind(s, CT_STMT_FORK_TIMES);
 
-	bind_int(&b, r->fork_times.id);
-	bind_count(&b, r->fork_times.fork_ns);
-	bind_count(&b, r->fork_times.arm_ns);
-	bind_count(&b, r->fork_times.event_ns);
+	ct_bind_int(&b, r->fork_times.id);
+	ct_bind_count(&b, r->fork_times.fork_ns);
+	ct_bind_count(&b, r->fork_times.arm_ns);
+	ct_bind_count(&b, r->fork_times.event_ns);
 	return ct_put_step(b.st);
 }
 
 static int put_fork_end(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_FORK_END);
+	struct ct_binder b = ct_bind(s, CT_STMT_FORK_END);
 
-	bind_int(&b, r->fork_end.id);
-	bind_count(&b, r->fork_end.end_ns);
-	bind_count(&b, r->fork_end.copied_min);
-	bind_count(&b, r->fork_end.copied_max);
+	ct_bind_int(&b, r->fork_end.id);
+	ct_bind_count(&b, r->fork_end.end_ns);
+	ct_bind_count(&b, r->fork_end.copied_min);
+	ct_bind_count(&b, r->fork_end.copied_max);
 	return ct_put_step(b.st);
 }
 
 static int put_side(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_SIDE);
+	struct ct_binder b = ct_bind(s, CT_STMT_SIDE);
 
-	bind_int(&b, r->side.fork);
-	bind_text(&b, ct_side_name(r->side.side));
-	bind_text(&b, ct_side_end_name(r->side.end));
-	bind_count(&b, r->side.t_ns);
-	bind_count(&b, r->side.copied);
-	bind_count(&b, r->side.dropped);
-	bind_count(&b, r->side.fresh);
-	bind_count(&b, r->side.unknown);
-	bind_count(&b, r->side.kept);
-	bind_count(&b, r->side.attributed);
+	ct_bind_int(&b, r->side.fork);
+	ct_bind_text(&b, ct_side_name(r->side.side));
+	ct_bind_text(&b, ct_side_end_name(r->side.end));
+	ct_bind_count(&b, r->side.t_ns);
+	ct_bind_count(&b, r->side.copied);
+	ct_bind_count(&b, r->side.dropped);
+	ct_bind_count(&b, r->side.fresh);
+	ct_bind_count(&b, r->side.unknown);
+	ct_bind_count(&b, r->side.kept);
+	ct_bind_count(&b, r->side.attributed);
 	return ct_put_step(b.st);
 }
 
 static int put_region(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_REGION);
+	struct ct_binder b = ct_bind(s, CT_STMT_REGION);
 
-	bind_int(&b, r->region.id);
-	bind_int(&b, r->region.process);
-	bind_int(&b, (s64)r->region.start);
-	bind_int(&b, (s64)r->region.end);
-	bind_text(&b, ct_kind_name(r->region.kind));
-	bind_text(&b, r->region.name);
-	bind_int(&b, r->region.tagged);
-	bind_int(&b, r->region.site);
-	bind_text(&b, ct_thp_advice_name(r->region.thp));
-	bind_text(&b, ct_ksm_advice_name(r->region.ksm));
-	bind_text(&b, ct_fork_advice_name(r->region.fork_advice));
-	bind_count(&b, r->region.t_ns);
+	ct_bind_int(&b, r->region.id);
+	ct_bind_int(&b, r->region.process);
+	ct_bind_int(&b, (s64)r->region.start);
+	ct_bind_int(&b, (s64)r->region.end);
+	ct_bind_text(&b, ct_kind_name(r->region.kind));
+	ct_bind_text(&b, r->region.name);
+	ct_bind_int(&b, r->region.tagged);
+	ct_bind_int(&b, r->region.site);
+	ct_bind_text(&b, ct_thp_advice_name(r->region.thp));
+	ct_bind_text(&b, ct_ksm_advice_name(r->region.ksm));
+	ct_bind_text(&b, ct_fork_advice_name(r->region.fork_advice));
+	ct_bind_count(&b, r->region.t_ns);
 	return ct_put_step(b.st);
 }
 
 static int put_region_count(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_REGION_COUNT);
+	struct ct_binder b = ct_bind(s, CT_STMT_REGION_COUNT);
 
-	bind_int(&b, r->region_count.fork);
-	bind_int(&b, r->region_count.region);
-	bind_text(&b, ct_side_name(r->region_count.side));
-	bind_count(&b, r->region_count.shared);
-	bind_count(&b, r->region_count.huge);
-	bind_count(&b, r->region_count.copied);
-	bind_count(&b, r->region_count.dropped);
-	bind_count(&b, r->region_count.fresh);
-	bind_count(&b, r->region_count.unknown);
+	ct_bind_int(&b, r->region_count.fork);
+	ct_bind_int(&b, r->region_count.region);
+	ct_bind_text(&b, ct_side_name(r->region_count.side));
+	ct_bind_count(&b, r->region_count.shared);
+	ct_bind_count(&b, r->region_count.huge);
+	ct_bind_count(&b, r->region_count.copied);
+	ct_bind_count(&b, r->region_count.dropped);
+	ct_bind_count(&b, r->region_count.fresh);
+	ct_bind_count(&b, r->region_count.unknown);
 	return ct_put_step(b.st);
 }
 
 static int put_timeline(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_TIMELINE);
+	struct ct_binder b = ct_bind(s, CT_STMT_TIMELINE);
 
-	bind_count(&b, r->timeline.t_ns);
-	bind_int(&b, r->timeline.fork);
-	bind_text(&b, ct_side_name(r->timeline.side));
-	bind_count(&b, r->timeline.copied);
+	ct_bind_count(&b, r->timeline.t_ns);
+	ct_bind_int(&b, r->timeline.fork);
+	ct_bind_text(&b, ct_side_name(r->timeline.side));
+	ct_bind_count(&b, r->timeline.copied);
 	return ct_put_step(b.st);
 }
 
 static int put_witness(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_WITNESS);
+	struct ct_binder b = ct_bind(s, CT_STMT_WITNESS);
 
-	bind_int(&b, r->witness.process);
-	bind_int(&b, r->witness.fork);
-	bind_count(&b, r->witness.t_ns);
-	bind_count(&b, r->witness.private_dirty);
-	bind_count(&b, r->witness.census_private);
-	bind_text(&b, r->witness.why);
+	ct_bind_int(&b, r->witness.process);
+	ct_bind_int(&b, r->witness.fork);
+	ct_bind_count(&b, r->witness.t_ns);
+	ct_bind_count(&b, r->witness.private_dirty);
+	ct_bind_count(&b, r->witness.census_private);
+	ct_bind_text(&b, r->witness.why);
 	return ct_put_step(b.st);
 }
 
 static int put_event(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_EVENT);
+	struct ct_binder b = ct_bind(s, CT_STMT_EVENT);
 
-	bind_int(&b, r->event.process);
-	bind_text(&b, r->event.type);
-	bind_count(&b, r->event.t_ns);
-	bind_count(&b, r->event.dur_ns);
-	bind_int(&b, (s64)r->event.addr);
-	bind_int(&b, (s64)r->event.len);
-	bind_int(&b, (s64)r->event.arg);
-	bind_int(&b, (s64)r->event.arg2);
-	bind_int(&b, (s64)r->event.arg3);
-	bind_int(&b, r->event.site);
-	bind_text(&b, r->event.name);
+	ct_bind_int(&b, r->event.process);
+	ct_bind_text(&b, r->event.type);
+	ct_bind_count(&b, r->event.t_ns);
+	ct_bind_count(&b, r->event.dur_ns);
+	ct_bind_int(&b, (s64)r->event.addr);
+	ct_bind_int(&b, (s64)r->event.len);
+	ct_bind_int(&b, (s64)r->event.arg);
+	ct_bind_int(&b, (s64)r->event.arg2);
+	ct_bind_int(&b, (s64)r->event.arg3);
+	ct_bind_int(&b, r->event.site);
+	ct_bind_text(&b, r->event.name);
 	return ct_put_step(b.st);
 }
 
 static int put_runs(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_RUN);
+	struct ct_binder b = ct_bind(s, CT_STMT_RUN);
 	int rc = SQLITE_OK;
 
 	for (u32 i = 0; i < r->runs.nr && rc == SQLITE_OK; i++) {
 		const struct ct_rec_run *run = &r->runs.runs[i];
 
 		b.col = 0;
-		bind_int(&b, r->runs.fork);
-		bind_int(&b, (s64)run->page);
-		bind_int(&b, run->pages);
-		bind_int(&b, run->state);
+		ct_bind_int(&b, r->runs.fork);
+		ct_bind_int(&b, (s64)run->page);
+		ct_bind_int(&b, run->pages);
+		ct_bind_int(&b, run->state);
 		rc = ct_put_step(b.st);
 	}
 	return rc;
 }
 
+static int put_unattributed(struct ct_store *s, const struct ct_rec *r)
+{
+	struct ct_binder b = ct_bind(s, CT_STMT_UNATTRIBUTED);
+
+	ct_bind_int(&b, r->unattributed.fork);
+	ct_bind_text(&b, ct_side_name(r->unattributed.side));
+	ct_bind_text(&b, ct_no_site_name(r->unattributed.reason));
+	ct_bind_count(&b, r->unattributed.pages);
+	return ct_put_step(b.st);
+}
+
 static int put_note(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_NOTE);
+	struct ct_binder b = ct_bind(s, CT_STMT_NOTE);
 
-	bind_count(&b, r->note.t_ns);
-	bind_int(&b, r->note.process);
-	bind_text(&b, r->note.severity);
-	bind_text(&b, r->note.code);
-	bind_text(&b, r->note.text);
+	ct_bind_count(&b, r->note.t_ns);
+	ct_bind_int(&b, r->note.process);
+	ct_bind_text(&b, r->note.severity);
+	ct_bind_text(&b, r->note.code);
+	ct_bind_text(&b, r->note.text);
 	return ct_put_step(b.st);
 }
 
 static int put_meta(struct ct_store *s, const struct ct_rec *r)
 {
-	struct binder b = use(s, CT_STMT_META);
+	struct ct_binder b = ct_bind(s, CT_STMT_META);
 
-	bind_text(&b, r->meta.key);
-	bind_text(&b, r->meta.value);
+	ct_bind_text(&b, r->meta.key);
+	ct_bind_text(&b, r->meta.value);
 	return ct_put_step(b.st);
 }
 
@@ -351,6 +330,8 @@ int ct_put_rec(struct ct_store *s, const struct ct_rec *rec)
 		[CT_REC_WITNESS] = put_witness,
 		[CT_REC_EVENT] = put_event,
 		[CT_REC_RUNS] = put_runs,
+		[CT_REC_WRITE] = ct_put_write,
+		[CT_REC_UNATTRIBUTED] = put_unattributed,
 		[CT_REC_NOTE] = put_note,
 	};
 

@@ -116,6 +116,11 @@ enum ct_rec_type {
 	CT_REC_NR,
 };
 
+/*
+ * A return address.  A leaf that was interrupted by a fault stands as the address
+ * of its instruction plus one, so that every frame is looked up alike: by the
+ * byte before it.
+ */
 struct ct_rec_frame {
 	u32 module; /* 0: unknown or JIT */
 	u64 offset; /* file offset in the module; else the absolute address */

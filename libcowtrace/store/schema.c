@@ -42,7 +42,20 @@ const char *const ct_schema_sql[] = {
 	" name TEXT)",
 	"CREATE TABLE runs(fork INTEGER, page INTEGER, pages INTEGER, state INTEGER,"
 	" PRIMARY KEY(fork, page)) WITHOUT ROWID",
+	/*
+	 * A row for each first write, millions of them: what takes few values is in
+	 * write_kinds, as words, and here a small number.
+	 */
+	"CREATE TABLE writes(process INTEGER, fork INTEGER, t_ns INTEGER, page INTEGER,"
+	" pages INTEGER, site INTEGER, kind INTEGER, syscall INTEGER, pc INTEGER)",
+	"CREATE TABLE write_kinds(id INTEGER PRIMARY KEY, side TEXT, access TEXT, no_site TEXT,"
+	" huge INTEGER, predicted TEXT, reason TEXT, decides TEXT, likely TEXT, observed TEXT)",
+	"CREATE TABLE unattributed(fork INTEGER, side TEXT, reason TEXT, pages INTEGER,"
+	" PRIMARY KEY(fork, side, reason)) WITHOUT ROWID",
 	"CREATE TABLE notes(t_ns INTEGER, process INTEGER, severity TEXT, code TEXT, text TEXT)",
+	"CREATE VIEW first_writes AS SELECT w.process, w.fork, k.side, w.t_ns, w.page, w.pages,"
+	" w.site, k.no_site, k.access, w.syscall, w.pc, k.huge, k.predicted, k.reason, k.decides,"
+	" k.likely, k.observed FROM writes w JOIN write_kinds k ON k.id = w.kind",
 	NULL,
 };
 
@@ -89,6 +102,23 @@ static const char *const fork_advice_names[] = {
 	[CT_FORK_DONTFORK] = "dontfork",
 	[CT_FORK_WIPEONFORK] = "wipeonfork",
 };
+static const char *const access_names[] = {
+	[CT_ACCESS_USER] = "user",
+	[CT_ACCESS_KERNEL] = "kernel",
+	[CT_ACCESS_FOREIGN] = "foreign",
+};
+static const char *const no_site_names[] = {
+	[CT_SITE_KNOWN] = "known",
+	[CT_NO_ENGINE] = "no_engine",
+	[CT_NO_FILE_PRIVATE] = "file_private",
+	[CT_NO_FORK_WINDOW] = "fork_window",
+	[CT_NO_KERNEL_WRITE] = "kernel_write",
+	[CT_NO_BLOCKED_SIGNAL] = "blocked_signal",
+	[CT_NO_RECORDER_LATE] = "recorder_late",
+	[CT_NO_SAMPLED] = "not_sampled",
+	[CT_NO_KILLED] = "killed",
+	[CT_NO_STACK] = "no_stack",
+};
 
 static int parse_word(const char *const *names, size_t nr, const char *s, int fallback)
 {
@@ -115,6 +145,8 @@ CT_WORDS(kind, enum ct_kind, kind_names)
 CT_WORDS(thp_advice, enum ct_thp_advice, thp_names)
 CT_WORDS(ksm_advice, enum ct_ksm_advice, ksm_names)
 CT_WORDS(fork_advice, enum ct_fork_advice, fork_advice_names)
+CT_WORDS(access, enum ct_access, access_names)
+CT_WORDS(no_site, enum ct_no_site, no_site_names)
 
 static u32 be32(const u8 *p)
 {

@@ -37,6 +37,8 @@ const char *ct_kind_name(enum ct_kind v);
 const char *ct_thp_advice_name(enum ct_thp_advice v);
 const char *ct_ksm_advice_name(enum ct_ksm_advice v);
 const char *ct_fork_advice_name(enum ct_fork_advice v);
+const char *ct_access_name(enum ct_access v);
+const char *ct_no_site_name(enum ct_no_site v);
 
 /* And back: the value, or fallback for NULL and for words of a later writer. */
 int ct_side_parse(const char *s, int fallback);
@@ -46,6 +48,8 @@ int ct_kind_parse(const char *s, int fallback);
 int ct_thp_advice_parse(const char *s, int fallback);
 int ct_ksm_advice_parse(const char *s, int fallback);
 int ct_fork_advice_parse(const char *s, int fallback);
+int ct_access_parse(const char *s, int fallback);
+int ct_no_site_parse(const char *s, int fallback);
 
 /*
  * Where the marks stand in the first 100 bytes of an SQLite file (its file

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of the store's writer, shared by writer.c and put.c only. */
+/* The inside of the store's writer, shared by writer.c, put.c and put_write.c only. */
 #ifndef CT_STORE_WRITER_H
 #define CT_STORE_WRITER_H
 
@@ -25,6 +25,9 @@ enum ct_stmt {
 	CT_STMT_WITNESS,
 	CT_STMT_EVENT,
 	CT_STMT_RUN,
+	CT_STMT_WRITE,
+	CT_STMT_WRITE_KIND,
+	CT_STMT_UNATTRIBUTED,
 	CT_STMT_NOTE,
 	CT_STMT_BEGIN,
 	CT_STMT_COMMIT,
@@ -33,10 +36,21 @@ enum ct_stmt {
 
 extern const char *const ct_stmt_sql[CT_STMT_NR];
 
+/* Kinds of writes that have their row already: open addressing, 0 is free. */
+#define CT_KINDS 1024 /* a power of two; a recording has some dozens */
+
+struct ct_kinds {
+	u64 packed[CT_KINDS];
+	u32 id[CT_KINDS];
+	u32 nr;	     /* of rows, and the newest one's id */
+	u32 nr_kept; /* of these, in the table above */
+};
+
 struct ct_store {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[CT_STMT_NR];
 	struct ct_place place;
+	struct ct_kinds kinds;
 	bool in_batch;
 	int failed; /* the first failure, -errno; nothing is written after it */
 	struct ct_err why;
@@ -44,6 +58,9 @@ struct ct_store {
 
 /* Binds rec's values and runs its statements.  An SQLite result code. */
 int ct_put_rec(struct ct_store *s, const struct ct_rec *rec);
+
+/* The same of a CT_REC_WRITE (put_write.c). */
+int ct_put_write(struct ct_store *s, const struct ct_rec *rec);
 
 /* Runs a statement that returns no rows, and makes it ready for the next time. */
 int ct_put_step(sqlite3_stmt *st);

@@ -276,7 +276,7 @@ for c in d["reconcile"]:
 @test "the queries of docs/trace-schema.md" {
 	generate 10 3000
 	sed -n '/^## Examples/,$s/^    //p' "$SCHEMA_DOC" >"$dir/sql"
-	[ "$(grep -c ';$' "$dir/sql")" = 2 ]
+	[ "$(grep -c ';$' "$dir/sql")" = 3 ]
 	run sqlite3 "$trace" <"$dir/sql"
 	[ "$status" = 0 ]
 	# Ten kinds and sides at most; no fork whose regions are not its totals.

@@ -127,6 +127,16 @@ static void test_words(void **state)
 		if (!strstr(doc, word))
 			fail_msg("end %s of a side is not documented", word);
 	}
+	for (int i = CT_SITE_KNOWN + 1; ct_no_site_name(i); i++) {
+		snprintf(word, sizeof(word), "`%s`", ct_no_site_name(i));
+		if (!strstr(doc, word))
+			fail_msg("reason %s is not documented", word);
+	}
+	for (int i = 0; ct_access_name(i); i++) {
+		snprintf(word, sizeof(word), "`%s`", ct_access_name(i));
+		if (!strstr(doc, word))
+			fail_msg("access %s is not documented", word);
+	}
 	snprintf(word, sizeof(word), "0x%x", CT_SCHEMA_APPLICATION_ID);
 	assert_non_null(strstr(doc, word));
 }

@@ -17,8 +17,12 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include <cowtrace/policy.h>
+
 #include "store/schema.h"
 #include "store/store.h"
+
+#define CT_KINDS_KEPT 768 /* put_write.c remembers so many */
 
 struct fixture {
 	char dir[64];
@@ -199,6 +203,111 @@ static void test_every_record(void **state)
 			    "1|map|1|2|4096|4096|-1|8|9|7|-;");
 	assert_string_equal(query(f->path, "SELECT * FROM runs"), "1|256|512|1;1|34359672832|1|2;");
 	assert_string_equal(query(f->path, "SELECT * FROM notes"), "1|0|warning|code|text;");
+}
+
+static struct ct_rec a_write(u64 page)
+{
+	return (struct ct_rec){
+		CT_REC_WRITE, .write = { .process = 3,
+					 .fork = 2,
+					 .side = CT_SIDE_CHILD,
+					 .t_ns = 10,
+					 .page = page,
+					 .pages = 1,
+					 .site = 7,
+					 .no_site = CT_NO_STACK, /* not looked at: it has a site */
+					 .access = CT_ACCESS_USER,
+					 .syscall = -1,
+					 .pc = 0x1234,
+					 .predicted = COWTRACE_COPY,
+					 .observed = COWTRACE_COPY,
+					 .reason = COWTRACE_REASON_EARLY_REFCOUNT,
+					 .decides = COWTRACE_FIELD_LRU, /* the same: certain */
+					 .likely = COWTRACE_REUSE }
+	};
+}
+
+static void test_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	struct ct_rec r = a_write(100);
+
+	put(s, r);
+	/* A difference in what does not count is none. */
+	r = a_write(101);
+	r.write.no_site = CT_SITE_KNOWN;
+	r.write.decides = 0;
+	put(s, r);
+	/* No site: the reason and the address stand; a huge page, an uncertain verdict. */
+	r = a_write(0x7ffff0000);
+	r.write.pages = 512;
+	r.write.site = 0;
+	r.write.huge = true;
+	r.write.access = CT_ACCESS_KERNEL;
+	r.write.syscall = 0;
+	r.write.side = CT_SIDE_PARENT;
+	r.write.predicted = COWTRACE_UNCERTAIN;
+	r.write.observed = COWTRACE_REUSE;
+	put(s, r);
+	put(s, (struct ct_rec){ CT_REC_UNATTRIBUTED,
+				.unattributed = { 2, CT_SIDE_CHILD, CT_NO_FORK_WINDOW, 5 } });
+	put(s, (struct ct_rec){ CT_REC_UNATTRIBUTED,
+				.unattributed = { 2, CT_SIDE_CHILD, CT_NO_FORK_WINDOW, 6 } });
+	put(s, (struct ct_rec){ CT_REC_UNATTRIBUTED,
+				.unattributed = { 2, CT_SIDE_CHILD, CT_NO_KILLED, 1 } });
+	finish(f, s);
+
+	assert_string_equal(query(f->path, "SELECT * FROM writes"),
+			    "3|2|10|100|1|7|1|-|-;3|2|10|101|1|7|1|-|-;"
+			    "3|2|10|34359672832|512|0|2|0|4660;");
+	assert_string_equal(query(f->path, "SELECT * FROM write_kinds"),
+			    "1|child|user|-|0|copy|early_refcount|-|-|copy;"
+			    "2|parent|kernel|no_stack|1|uncertain|early_refcount|lru|reuse|reuse;");
+	assert_string_equal(query(f->path, "SELECT * FROM first_writes WHERE page=101"),
+			    "3|2|child|10|101|1|7|-|user|-|-|0|copy|early_refcount|-|-|copy;");
+	assert_string_equal(query(f->path, "SELECT * FROM unattributed ORDER BY reason"),
+			    "2|child|fork_window|6;2|child|killed|1;");
+}
+
+/* Every kind comes back as it was put, also when there are more than are remembered. */
+static void test_kinds_without_end(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	char want[128];
+	u32 nr = 0;
+
+	for (int round = 0; round < 2; round++)
+		for (int reason = 0; reason < COWTRACE_NR_REASONS; reason++)
+			for (int likely = 0; likely < COWTRACE_NR_ACTIONS; likely++)
+				for (int access = 0; access < 3; access++) {
+					struct ct_rec r = a_write(++nr);
+
+					r.write.predicted = COWTRACE_UNCERTAIN;
+					r.write.reason = reason;
+					r.write.likely = likely;
+					r.write.access = access;
+					/* What it was, in a column that is not of the kind. */
+					r.write.site = 1 + reason;
+					r.write.fork = likely;
+					r.write.process = access;
+					put(s, r);
+				}
+	finish(f, s);
+	assert_true(nr / 2 > CT_KINDS_KEPT);
+	snprintf(want, sizeof(want), "%u|%u;", nr, COWTRACE_NR_REASONS);
+	assert_string_equal(query(f->path, "SELECT count(*),count(DISTINCT reason)"
+					   " FROM first_writes"),
+			    want);
+	/* One word for each number: nothing was mixed up. */
+	assert_string_equal(
+		query(f->path, "SELECT count(*) FROM (SELECT DISTINCT site,reason FROM"
+			       " first_writes UNION ALL SELECT DISTINCT fork,likely FROM"
+			       " first_writes UNION ALL SELECT DISTINCT process,access FROM"
+			       " first_writes)"),
+		(snprintf(want, sizeof(want), "%u;", COWTRACE_NR_REASONS + COWTRACE_NR_ACTIONS + 3),
+		 want));
 }
 
 static void test_visible_after_commit(void **state)
@@ -418,6 +527,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_writes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_visible_after_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_finish_incomplete, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_finish_beside_a_reader, setup, teardown),

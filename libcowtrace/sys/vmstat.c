@@ -16,6 +16,7 @@
 
 /* 6.18 prints 4.2 KiB; lines only get more. */
 #define VMSTAT_TEXT (16u << 10)
+#define VMSTAT_ALL ((1u << CT_VMSTAT_NR) - 1)
 
 static const char *const vmstat_names[CT_VMSTAT_NR] = {
 	[CT_VMSTAT_PGMIGRATE_SUCCESS] = "pgmigrate_success",
@@ -43,9 +44,19 @@ int ct_vmstat_open(int *ret_fd)
 static void vmstat_line(const char *line, size_t name_len, const char *value, struct ct_vmstat *st)
 {
 	for (unsigned int i = 0; i < CT_VMSTAT_NR; i++) {
-		if (strlen(vmstat_names[i]) == name_len &&
+		if (line[0] == vmstat_names[i][0] && strlen(vmstat_names[i]) == name_len &&
 		    memcmp(vmstat_names[i], line, name_len) == 0 && ct_parse_u64(&value, &st->v[i]))
 			st->have |= 1u << i;
+	}
+}
+
+static void vmstat_parse(const char *text, struct ct_vmstat *st)
+{
+	for (const char *p = text, *nl; (nl = strchr(p, '\n')); p = nl + 1) {
+		const char *space = memchr(p, ' ', (size_t)(nl - p));
+
+		if (space)
+			vmstat_line(p, (size_t)(space - p), space, st);
 	}
 }
 
@@ -56,17 +67,17 @@ int ct_vmstat_read(int fd, struct ct_vmstat *ret)
 	size_t len = 0;
 	ssize_t n;
 
-	/* A page a read, whatever is asked for. */
-	while ((n = pread(fd, text + len, sizeof(text) - 1 - len, (off_t)len)) > 0)
+	/*
+	 * A page a read, whatever is asked for; all of the counters are collected
+	 * for each read, the one that finds the end too.
+	 */
+	while (st.have != VMSTAT_ALL &&
+	       (n = pread(fd, text + len, sizeof(text) - 1 - len, (off_t)len))) {
+		if (n < 0)
+			return -errno;
 		len += (size_t)n;
-	if (n < 0)
-		return -errno;
-	text[len] = '\0';
-	for (const char *p = text, *nl; (nl = strchr(p, '\n')); p = nl + 1) {
-		const char *space = memchr(p, ' ', (size_t)(nl - p));
-
-		if (space)
-			vmstat_line(p, (size_t)(space - p), space, &st);
+		text[len] = '\0';
+		vmstat_parse(text, &st);
 	}
 	*ret = st;
 	return 0;

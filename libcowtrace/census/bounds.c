@@ -139,13 +139,14 @@ static size_t find_region(const struct ct_bounds *b, size_t from, u64 page)
 static void one_chunk(const struct ct_bounds *b, const struct by_source *src, u32 i, size_t *region,
 		      struct ct_bounds_result *r)
 {
+	const struct ct_window win = ct_chunk_window(b->orig->chunks[i]);
 	u64 first = b->orig->keys[i] * CT_HUGE_PAGES, page;
 	ct_ent e[CT_HUGE_PAGES];
 	size_t at;
 	u32 k;
 
 	ct_chunk_expand(b->orig->chunks[i], e);
-	for (k = 0; k < CT_HUGE_PAGES; k++) {
+	for (k = win.from; k < win.to; k++) {
 		enum seen seen[2];
 
 		if (e[k] == CT_ENT_NONE)

@@ -21,6 +21,7 @@ struct window {
 	const struct ct_image *img;
 	u64 key;
 	const struct ct_chunk *chunk; /* NULL: the image has none here */
+	struct ct_window win;	      /* of the chunk; nothing is in [512, 0) */
 	bool expanded;
 	ct_ent e[CT_HUGE_PAGES];
 };
@@ -49,6 +50,7 @@ static void window_move(struct window *w, u64 key)
 	i = ct_image_seek(w->img, key);
 	w->key = key;
 	w->chunk = i < w->img->nr && w->img->keys[i] == key ? w->img->chunks[i] : NULL;
+	w->win = w->chunk ? ct_chunk_window(w->chunk) : (struct ct_window){ CT_HUGE_PAGES, 0 };
 	w->expanded = false;
 }
 
@@ -127,11 +129,18 @@ static void one_page(struct walk *w, const struct ct_extent *e, u64 src, u64 pag
 	}
 }
 
+/* An index of a chunk, counted from where a piece of it begins. */
+static u64 in_piece(u64 index, u64 at)
+{
+	return index > at ? index - at : 0;
+}
+
 /* [page, page + pages) of now against [src, ...) of orig, each within one chunk. */
 static void compare_piece(struct walk *w, const struct ct_extent *e, u64 page, u64 src, u64 pages)
 {
+	const u64 o_at = src % CT_HUGE_PAGES, n_at = page % CT_HUGE_PAGES;
 	const ct_ent *o, *n;
-	u64 i;
+	u64 i, end;
 
 	if (!w->orig.chunk && !w->now.chunk)
 		return;
@@ -139,9 +148,13 @@ static void compare_piece(struct walk *w, const struct ct_extent *e, u64 page, u
 		w->sum.kept += ct_chunk_pages(w->now.chunk);
 		return;
 	}
-	o = window_entries(&w->orig) + src % CT_HUGE_PAGES;
-	n = window_entries(&w->now) + page % CT_HUGE_PAGES;
-	for (i = 0; i < pages; i++) {
+	o = window_entries(&w->orig) + o_at;
+	n = window_entries(&w->now) + n_at;
+	/* Before and behind these both are empty. */
+	end = ct_max(in_piece(w->orig.win.to, o_at), in_piece(w->now.win.to, n_at));
+	end = ct_min(end, pages);
+	i = ct_min(in_piece(w->orig.win.from, o_at), in_piece(w->now.win.from, n_at));
+	for (; i < end; i++) {
 		if (o[i] == n[i] && o[i] != CT_ENT_AMBIGUOUS)
 			w->sum.kept += o[i] != CT_ENT_NONE;
 		else
@@ -192,15 +205,17 @@ enum gap { GAP_FRESH, GAP_DROPPED };
 /* Every page of win's image in [page, end) is fresh, or dropped. */
 static void walk_gap(struct walk *w, struct window *win, u64 page, u64 end, enum gap what)
 {
-	u64 i, n;
+	u64 i, n, to;
 
 	while (page < end && (page = next_page(win->img, page)) < end) {
+		const u64 at = page % CT_HUGE_PAGES;
 		const ct_ent *e;
 
 		n = ct_min(end - page, left_in_chunk(page));
 		window_move(win, page / CT_HUGE_PAGES);
-		e = window_entries(win) + page % CT_HUGE_PAGES;
-		for (i = 0; i < n; i++) {
+		e = window_entries(win) + at;
+		to = ct_min(n, in_piece(win->win.to, at));
+		for (i = in_piece(win->win.from, at); i < to; i++) {
 			if (e[i] == CT_ENT_NONE)
 				continue;
 			if (what == GAP_FRESH) {
@@ -278,6 +293,7 @@ void ct_compare_count(const struct ct_image *img, const struct ct_page_run *regi
 	for (i = 0; i < img->nr; i++) {
 		const struct ct_chunk *c = img->chunks[i];
 		u64 first = img->keys[i] * CT_HUGE_PAGES;
+		struct ct_window win = ct_chunk_window(c);
 		size_t r = region_of(regions, nr_regions, &at, first);
 
 		/* Mostly a chunk lies in one region: no need to look into it. */
@@ -287,7 +303,7 @@ void ct_compare_count(const struct ct_image *img, const struct ct_page_run *regi
 			continue;
 		}
 		ct_chunk_expand(c, e);
-		for (k = 0; k < CT_HUGE_PAGES; k++) {
+		for (k = win.from; k < win.to; k++) {
 			if (e[k] == CT_ENT_NONE)
 				continue;
 			r = region_of(regions, nr_regions, &at, first + k);

@@ -4,7 +4,8 @@
  *
  * A chunk is stored in the smallest of three forms: one base for 512
  * consecutive page frames (a huge page), 32-bit entries (memory below 4 TiB), or
- * 64-bit entries.  16 GiB of scattered 4 KiB pages take 16 MiB.
+ * 64-bit entries, both without the empty ones at its ends.  16 GiB of scattered
+ * 4 KiB pages take 16 MiB; two hundred libraries with a page each next to nothing.
  *
  * Invariant: a chunk in an image has at least one entry that is not NONE, and
  * no chunk is ever changed after ct_image_finish().
@@ -25,9 +26,10 @@ struct ct_chunk {
 	u16 pages;
 	u8 form;
 	bool huge;
+	struct ct_window win;
 	union {
 		ct_ent base; /* FORM_RUN: entry i is base + (i << 2) */
-		u32 e32[1];
+		u32 e32[1];  /* entry i is e32[i - win.from] */
 		u64 e64[1];
 	};
 };
@@ -48,83 +50,101 @@ bool ct_chunk_is_huge(const struct ct_chunk *c)
 	return c->huge;
 }
 
+struct ct_window ct_chunk_window(const struct ct_chunk *c)
+{
+	return c->win;
+}
+
 static ct_ent chunk_get(const struct ct_chunk *c, u32 i)
 {
+	if (i < c->win.from || i >= c->win.to)
+		return CT_ENT_NONE;
 	switch (c->form) {
 	case FORM_RUN:
 		return c->base + ((u64)i << 2);
 	case FORM_32:
-		return c->e32[i];
+		return c->e32[i - c->win.from];
 	default:
-		return c->e64[i];
+		return c->e64[i - c->win.from];
 	}
 }
 
 u32 ct_chunk_expand(const struct ct_chunk *c, ct_ent *buf)
 {
+	const u32 from = c->win.from, nr = c->win.to - from;
 	u32 i;
 
-	if (c->form == FORM_64) {
-		memcpy(buf, c->e64, CT_HUGE_PAGES * sizeof(*buf));
-		return c->pages;
-	}
-	if (c->form == FORM_32) {
-		for (i = 0; i < CT_HUGE_PAGES; i++)
+	memset(buf, 0, from * sizeof(*buf));
+	memset(buf + c->win.to, 0, (CT_HUGE_PAGES - c->win.to) * sizeof(*buf));
+	buf += from;
+	if (c->form == FORM_64)
+		memcpy(buf, c->e64, nr * sizeof(*buf));
+	else if (c->form == FORM_32)
+		for (i = 0; i < nr; i++)
 			buf[i] = c->e32[i];
-		return c->pages;
-	}
-	for (i = 0; i < CT_HUGE_PAGES; i++)
-		buf[i] = c->base + ((u64)i << 2);
+	else
+		for (i = 0; i < nr; i++)
+			buf[i] = c->base + ((u64)i << 2);
 	return c->pages;
 }
 
-/* What one pass over 512 entries tells. */
+/* What one pass over the entries of a chunk tells. */
 struct survey {
 	u32 pages, swapped;
+	struct ct_window win;
 	enum chunk_form form;
 };
 
-static struct survey look_over(const ct_ent *e)
+/* e[from..to) of a whole chunk; what lies outside is NONE. */
+static struct survey look_over(const ct_ent *e, u32 from, u32 to)
 {
 	ct_ent all = 0, differ = 0;
 	struct survey s = { 0 };
 	u32 i;
 
-	for (i = 0; i < CT_HUGE_PAGES; i++) {
+	while (from < to && e[from] == CT_ENT_NONE)
+		from++;
+	while (from < to && e[to - 1] == CT_ENT_NONE)
+		to--;
+	for (i = from; i < to; i++) {
 		all |= e[i];
-		differ |= e[i] ^ (e[0] + ((u64)i << 2));
+		differ |= e[i] ^ (e[from] + ((u64)(i - from) << 2));
 		s.pages += e[i] != CT_ENT_NONE;
 		s.swapped += ct_ent_is_swap(e[i]);
 	}
-	if (!differ && ct_ent_is_page(e[0]))
+	s.win = (struct ct_window){ (u16)from, (u16)to };
+	if (to - from == CT_HUGE_PAGES && !differ && ct_ent_is_page(e[0]))
 		s.form = FORM_RUN;
 	else
 		s.form = all >> 32 ? FORM_64 : FORM_32;
 	return s;
 }
 
+/* e: the entries of the chunk's window. */
 static bool chunk_equals(const struct ct_chunk *c, const ct_ent *e)
 {
+	const u32 nr = c->win.to - c->win.from;
 	u64 differ = 0;
 	u32 i;
 
 	if (c->form == FORM_64)
-		return !memcmp(c->e64, e, CT_HUGE_PAGES * sizeof(*e));
+		return !memcmp(c->e64, e, nr * sizeof(*e));
 	if (c->form == FORM_RUN) {
-		for (i = 0; i < CT_HUGE_PAGES; i++)
+		for (i = 0; i < nr; i++)
 			differ |= e[i] ^ (c->base + ((u64)i << 2));
 		return !differ;
 	}
-	for (i = 0; i < CT_HUGE_PAGES; i++)
+	for (i = 0; i < nr; i++)
 		differ |= e[i] ^ c->e32[i];
 	return !differ;
 }
 
+/* e: the entries of the survey's window. */
 static struct ct_chunk *chunk_create(const ct_ent *e, const struct survey *s, bool huge)
 {
-	size_t len = s->form == FORM_RUN
-			     ? sizeof(u64)
-			     : CT_HUGE_PAGES * (s->form == FORM_32 ? sizeof(u32) : sizeof(u64));
+	const u32 nr = s->win.to - s->win.from;
+	size_t len = s->form == FORM_RUN ? sizeof(u64)
+					 : nr * (s->form == FORM_32 ? sizeof(u32) : sizeof(u64));
 	struct ct_chunk *c = malloc(offsetof(struct ct_chunk, e64) + len);
 	u32 i;
 
@@ -134,12 +154,13 @@ static struct ct_chunk *chunk_create(const ct_ent *e, const struct survey *s, bo
 	c->pages = (u16)s->pages;
 	c->form = (u8)s->form;
 	c->huge = huge;
+	c->win = s->win;
 	if (s->form == FORM_RUN)
 		c->base = e[0];
 	else if (s->form == FORM_64)
 		memcpy(c->e64, e, len);
 	else
-		for (i = 0; i < CT_HUGE_PAGES; i++)
+		for (i = 0; i < nr; i++)
 			c->e32[i] = (u32)e[i];
 	return c;
 }
@@ -207,6 +228,7 @@ int ct_image_begin(struct ct_image_builder *b, const struct ct_image *base)
 	b->huge = false;
 	b->key = 0;
 	b->err = 0;
+	memset(b->scratch, 0, sizeof(b->scratch));
 	b->img = calloc(1, sizeof(*b->img));
 	if (!b->img)
 		return -ENOMEM;
@@ -233,7 +255,7 @@ static int grow(struct ct_image_builder *b)
 }
 
 /* The chunk of the base image, when it says the same as the scratch. */
-static struct ct_chunk *same_in_base(struct ct_image_builder *b, u32 pages)
+static struct ct_chunk *same_in_base(const struct ct_image_builder *b, const struct survey *s)
 {
 	struct ct_chunk *c;
 	u32 i;
@@ -244,58 +266,69 @@ static struct ct_chunk *same_in_base(struct ct_image_builder *b, u32 pages)
 	if (i == b->base->nr || b->base->keys[i] != b->key)
 		return NULL;
 	c = b->base->chunks[i];
-	return c->pages == pages && c->huge == b->huge && chunk_equals(c, b->scratch) ? c : NULL;
+	if (c->pages != s->pages || c->huge != b->huge || c->win.from != s->win.from ||
+	    c->win.to != s->win.to || !chunk_equals(c, b->scratch + s->win.from))
+		return NULL;
+	c->refs++;
+	return c;
+}
+
+static int append_chunk(struct ct_image_builder *b, const struct survey *s)
+{
+	struct ct_image *img = b->img;
+	struct ct_chunk *c;
+
+	if (img->nr == b->cap && grow(b))
+		return -ENOMEM;
+	c = same_in_base(b, s);
+	if (!c)
+		c = chunk_create(b->scratch + s->win.from, s, b->huge);
+	if (!c)
+		return -ENOMEM;
+	img->keys[img->nr] = b->key;
+	img->chunks[img->nr++] = c;
+	img->pages += s->pages;
+	img->swapped += s->swapped;
+	if (b->huge)
+		img->huge_pages += s->pages;
+	return 0;
 }
 
 static void close_chunk(struct ct_image_builder *b)
 {
-	struct ct_image *img = b->img;
-	struct ct_chunk *c;
 	struct survey s;
 
 	if (!b->open || b->err)
 		return;
 	b->open = false;
-	s = look_over(b->scratch);
-	if (!s.pages)
-		return;
-	if (img->nr == b->cap && grow(b)) {
-		b->err = -ENOMEM;
-		return;
-	}
-	c = same_in_base(b, s.pages);
-	if (c)
-		c->refs++;
-	else
-		c = chunk_create(b->scratch, &s, b->huge);
-	if (!c) {
-		b->err = -ENOMEM;
-		return;
-	}
-	img->keys[img->nr] = b->key;
-	img->chunks[img->nr++] = c;
-	img->pages += s.pages;
-	img->swapped += s.swapped;
-	if (b->huge)
-		img->huge_pages += s.pages;
+	s = look_over(b->scratch, b->from, b->to);
+	if (s.pages)
+		b->err = append_chunk(b, &s);
+	memset(b->scratch + b->from, 0, (b->to - b->from) * sizeof(b->scratch[0]));
 }
 
-ct_ent *ct_image_chunk(struct ct_image_builder *b, u64 key, bool huge)
+ct_ent *ct_image_entries(struct ct_image_builder *b, u64 page, size_t nr, bool huge)
 {
+	const u64 key = page / CT_HUGE_PAGES;
+	const u32 from = (u32)(page % CT_HUGE_PAGES), to = from + (u32)nr;
+
 	if (!b->open || key != b->key) {
 		close_chunk(b);
-		memset(b->scratch, 0, sizeof(b->scratch));
 		b->key = key;
 		b->open = true;
 		b->huge = false;
+		b->from = from;
+		b->to = to;
 	}
 	b->huge |= huge;
-	return b->scratch;
+	b->from = ct_min(b->from, from);
+	b->to = ct_max(b->to, to);
+	return b->scratch + from;
 }
 
 void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge)
 {
-	ct_image_chunk(b, page / CT_HUGE_PAGES, huge)[page % CT_HUGE_PAGES] = ent;
+	*ct_image_entries(b, page, 1, huge) = ent;
 }
 
 int ct_image_finish(struct ct_image_builder *b, struct ct_image **ret_img)
@@ -328,20 +361,16 @@ static void adopt(struct ct_image_builder *b, const struct ct_image *img, u32 i)
 static void adopt_patched(struct ct_image_builder *b, const struct ct_chunk *c, u64 key,
 			  const struct ct_patch *patch, size_t nr)
 {
-	u64 first = key * CT_HUGE_PAGES;
-	ct_ent e[CT_HUGE_PAGES] = { 0 };
+	ct_ent *e = ct_image_entries(b, key * CT_HUGE_PAGES, CT_HUGE_PAGES, c && c->huge);
 	u32 k;
 
 	if (c)
 		ct_chunk_expand(c, e);
 	/* What is in swap here is counted anew when the chunk is closed. */
-	for (k = 0; c && k < CT_HUGE_PAGES; k++)
+	for (k = c ? c->win.from : 0; c && k < c->win.to; k++)
 		b->img->swapped -= ct_ent_is_swap(e[k]);
 	for (; nr; nr--, patch++)
-		e[patch->page - first] = patch->ent;
-	for (k = 0; k < CT_HUGE_PAGES; k++)
-		if (e[k] != CT_ENT_NONE)
-			ct_image_add(b, first + k, e[k], c && c->huge);
+		e[patch->page % CT_HUGE_PAGES] = patch->ent;
 }
 
 int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr,

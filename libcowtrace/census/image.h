@@ -77,6 +77,14 @@ bool ct_image_is_huge(const struct ct_image *img, u64 page);
  */
 u32 ct_chunk_expand(const struct ct_chunk *c, ct_ent *buf);
 u32 ct_chunk_pages(const struct ct_chunk *c);
+/*
+ * Where its entries that are not NONE lie: [from, to) of the 512.  A library has a
+ * page or two in a chunk: loops need not look at the others.
+ */
+struct ct_window {
+	u16 from, to;
+};
+struct ct_window ct_chunk_window(const struct ct_chunk *c);
 bool ct_chunk_is_huge(const struct ct_chunk *c);
 /* Index of the first chunk whose key is >= key (img->nr when there is none). */
 u32 ct_image_seek(const struct ct_image *img, u64 key);
@@ -92,6 +100,7 @@ struct ct_image_builder {
 	u64 key; /* of the chunk under construction */
 	bool open, huge;
 	int err;
+	u32 from, to; /* what has been handed out of the scratch; the rest is NONE */
 	ct_ent scratch[CT_HUGE_PAGES];
 };
 
@@ -103,10 +112,10 @@ int ct_image_begin(struct ct_image_builder *b, const struct ct_image *base);
  */
 void ct_image_add(struct ct_image_builder *b, u64 page, ct_ent ent, bool huge);
 /*
- * The entries of chunk `key` (address >> CT_HUGE_SHIFT), to be filled in place
- * until the next call; for readers of many pages.  Keys ascend.
+ * The entries of [page, page + nr), all in one chunk, to be filled in place until
+ * the next call; for readers of many pages.  Chunks ascend.
  */
-ct_ent *ct_image_chunk(struct ct_image_builder *b, u64 key, bool huge);
+ct_ent *ct_image_entries(struct ct_image_builder *b, u64 page, size_t nr, bool huge);
 /* 0 with the image (one reference), or -ENOMEM.  The builder is spent either way. */
 int ct_image_finish(struct ct_image_builder *b, struct ct_image **ret_img);
 

@@ -263,11 +263,12 @@ static void tell_runs(struct ct_rec_ctx *c, const struct ct_fork *f)
 	r.fork = f->id;
 	r.nr = 0;
 	for (i = 0; i < f->orig->nr; i++) {
+		const struct ct_window win = ct_chunk_window(f->orig->chunks[i]);
 		u64 first = f->orig->keys[i] * CT_HUGE_PAGES;
 		u32 state = ct_chunk_is_huge(f->orig->chunks[i]) ? CT_RUN_HUGE : CT_RUN_SMALL;
 
 		ct_chunk_expand(f->orig->chunks[i], e);
-		for (k = 0; k < CT_HUGE_PAGES; k++)
+		for (k = win.from; k < win.to; k++)
 			if (e[k] != CT_ENT_NONE)
 				add_page(&r, first + k, ct_ent_is_swap(e[k]) ? CT_RUN_SWAP : state);
 	}

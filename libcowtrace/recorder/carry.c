@@ -59,12 +59,13 @@ static size_t find_carried(struct ct_rec_ctx *c, struct ct_proc *p, const struct
 	u32 i, k;
 
 	for (i = 0; i < orig->nr; i++) {
+		const struct ct_window win = ct_chunk_window(orig->chunks[i]);
 		u32 at = ct_image_seek(child, orig->keys[i]);
 
 		if (at < child->nr && child->chunks[at] == orig->chunks[i])
 			continue;
 		ct_chunk_expand(orig->chunks[i], e);
-		for (k = 0; k < CT_HUGE_PAGES && looked < CARRY_MAX; k++) {
+		for (k = win.from; k < win.to && looked < CARRY_MAX; k++) {
 			u64 page = orig->keys[i] * CT_HUGE_PAGES + k;
 
 			if (e[k] == CT_ENT_NONE || ct_image_get(child, page) != CT_ENT_NONE ||

@@ -137,6 +137,8 @@ static u64 private_of_child(const struct ct_fork *f)
 	u32 i, k, at;
 
 	for (i = 0; i < mine->nr; i++) {
+		const struct ct_window win = ct_chunk_window(mine->chunks[i]);
+
 		at = ct_image_seek(theirs, mine->keys[i]);
 		if (at < theirs->nr && theirs->keys[at] == mine->keys[i]) {
 			if (theirs->chunks[at] == mine->chunks[i])
@@ -146,7 +148,7 @@ static u64 private_of_child(const struct ct_fork *f)
 			memset(b, 0, sizeof(b));
 		}
 		ct_chunk_expand(mine->chunks[i], a);
-		for (k = 0; k < CT_HUGE_PAGES; k++)
+		for (k = win.from; k < win.to; k++)
 			nr += ct_ent_is_page(a[k]) && a[k] != b[k];
 	}
 	return nr;

@@ -128,13 +128,14 @@ static void tidy_late(struct ct_proc *q)
 static size_t late_in_chunk(const struct ct_proc *q, const struct ct_image *orig, u32 i,
 			    const struct ct_image *now, struct ct_patch *patch)
 {
+	const struct ct_window win = ct_chunk_window(orig->chunks[i]);
 	u64 first = orig->keys[i] * CT_HUGE_PAGES, at;
 	ct_ent e[CT_HUGE_PAGES], then;
 	size_t nr = 0;
 	u32 k;
 
 	ct_chunk_expand(orig->chunks[i], e);
-	for (k = 0; k < CT_HUGE_PAGES; k++) {
+	for (k = win.from; k < win.to; k++) {
 		at = first + k;
 		if (e[k] == CT_ENT_NONE)
 			continue;

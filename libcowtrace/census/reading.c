@@ -21,6 +21,11 @@
 #define NR_ENTRIES 16384 /* 64 MiB of address space a pread */
 /* Reading over a hole this small is cheaper than another system call. */
 #define GAP_PAGES 256
+/*
+ * The same between the pieces of a library: there lies code, and the kernel looks
+ * at the descriptor of each page of it that the process has mapped.
+ */
+#define CODE_GAP_PAGES 8
 
 struct pass {
 	struct ct_reader *r;
@@ -110,7 +115,7 @@ static void note_alone(struct ct_reader *r, u64 page)
 /* Entries of one chunk. */
 static void add_piece(struct pass *p, u64 page, const u64 *e, size_t nr, bool huge)
 {
-	ct_ent *to = ct_image_chunk(&p->b, page / CT_HUGE_PAGES, huge) + page % CT_HUGE_PAGES;
+	ct_ent *to = ct_image_entries(&p->b, page, nr, huge);
 	const struct ct_kcaps *caps = p->o->caps;
 	size_t i;
 
@@ -297,10 +302,38 @@ static int read_large(struct pass *p, u64 start, u64 end)
 }
 
 /*
- * Small pieces in [start, end), neighbours in one go.  A piece may be a large
- * file mapping that is written to, of which little is the process's own.
+ * [start, end), of which the plan says at most that it can be left out.  Where
+ * the plan is older than the memory something may lie in what no VMA held then.
  */
-static int read_small(struct pass *p, u64 start, u64 end)
+static int read_unplanned(struct pass *p, u64 start, u64 end)
+{
+	const struct ct_plan *plan = p->o->plan;
+	u32 i = ct_plan_seek(plan->leave_out, plan->nr_leave_out, start);
+	int err = 0;
+
+	if (p->o->plan_is_current)
+		return 0;
+	for (; i < plan->nr_leave_out && plan->leave_out[i].start < end && !err; i++) {
+		if (plan->leave_out[i].start > start)
+			err = read_mixed(p, start, plan->leave_out[i].start);
+		start = plan->leave_out[i].end;
+	}
+	return err || start >= end ? err : read_mixed(p, start, end);
+}
+
+/*
+ * A piece of the plan, or neighbours in one go.  It may be a large file mapping
+ * that is written to, of which little is the process's own.
+ */
+static int read_piece(struct pass *p, u64 start, u64 end)
+{
+	if (end - start > 2 * CT_HUGE_SIZE)
+		return read_mixed(p, start, end);
+	return read_span(p, ct_page_of(start), ct_page_of(end - start), false);
+}
+
+/* [start, end) without large anonymous memory, as the plan says; needs PFNs. */
+static int read_planned(struct pass *p, u64 start, u64 end)
 {
 	const struct ct_plan *plan = p->o->plan;
 	u32 i = ct_plan_seek(plan->small, plan->nr_small, start), k;
@@ -310,25 +343,24 @@ static int read_small(struct pass *p, u64 start, u64 end)
 		int err;
 
 		for (k = i + 1; k < plan->nr_small && plan->small[k].start < end &&
-				plan->small[k].start - to <= GAP_PAGES * CT_PAGE_SIZE;
+				plan->small[k].start - to <= CODE_GAP_PAGES * CT_PAGE_SIZE;
 		     k++)
 			to = plan->small[k].end;
-		err = to - from > 2 * CT_HUGE_SIZE
-			      ? read_mixed(p, from, to)
-			      : read_span(p, ct_page_of(from), ct_page_of(to - from), false);
+		err = read_unplanned(p, start, from);
+		if (!err)
+			err = read_piece(p, from, to);
 		if (err)
 			return err;
+		start = to;
 	}
-	return 0;
+	return read_unplanned(p, start, end);
 }
 
 /* What lies between large anonymous memory. */
 static int read_between(struct pass *p, u64 start, u64 end)
 {
 	/* Without PFNs only a scan tells the zero page from others. */
-	if (p->o->plan_is_current && p->o->caps->pfns)
-		return read_small(p, start, end);
-	return read_mixed(p, start, end);
+	return p->o->caps->pfns ? read_planned(p, start, end) : read_mixed(p, start, end);
 }
 
 /* The whole address space: large anonymous memory by itself, and what lies between. */

@@ -22,6 +22,8 @@
 
 /* Asking the kernel (smaps_rollup) takes this share of one core at most: 1 in ... */
 #define WITNESS_DUTY 40
+/* And never more often than this: of the backends of a busy server some are enough. */
+#define WITNESS_PAUSE_NS (16 * CT_NSEC_PER_MSEC)
 
 /* The kernel's own word on the process, while it stands still. */
 static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
@@ -33,8 +35,7 @@ static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
 	if (!p->shares || p->shares->side != CT_SIDE_CHILD || now < c->next_witness_ns ||
 	    ct_smaps_rollup(p->pid, &sum))
 		return;
-	/* Of hundreds a second not every one is asked about: one in forty of the time. */
-	c->next_witness_ns = now + (ct_now_ns() - now) * WITNESS_DUTY;
+	c->next_witness_ns = now + ct_max((ct_now_ns() - now) * WITNESS_DUTY, WITNESS_PAUSE_NS);
 	f = p->shares->fork;
 	f->have_witness = true;
 	f->witness_process = p->id;

@@ -327,6 +327,37 @@ static void test_by_scan_without_pfns(void **state)
 	read_and_check(true, false);
 }
 
+/*
+ * A plan made before some of the memory was: every second VMA that is the
+ * process's own was not there, and the VMAs in between were shorter by a page.
+ */
+static void test_by_an_old_plan(void **state)
+{
+	struct ct_maps before = { .vmas = calloc(maps.nr, sizeof(*maps.vmas)) };
+	struct ct_plan old, now = plan;
+	size_t i, nr_own = 0;
+
+	assert_non_null(before.vmas);
+	if (cannot_run() || !caps.pagemap_scan)
+		skip();
+	for (i = 0; i < maps.nr; i++) {
+		struct ct_vma v = maps.vmas[i];
+
+		if (!v.shared && v.w && nr_own++ % 2)
+			continue;
+		if (!v.shared && v.w && v.end - v.start > CT_PAGE_SIZE)
+			v.end -= CT_PAGE_SIZE;
+		before.vmas[before.nr++] = v;
+	}
+	assert_true(nr_own > 8);
+	assert_int_equal(ct_plan_make(&before, pagemap_fd, &caps, &old), 0);
+	plan = old;
+	read_and_check(true, true);
+	plan = now;
+	ct_plan_fini(&old);
+	free(before.vmas);
+}
+
 static void test_by_maps(void **state)
 {
 	if (cannot_run())
@@ -425,6 +456,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_scan),
 		cmocka_unit_test(test_by_scan_without_pfns),
+		cmocka_unit_test(test_by_an_old_plan),
 		cmocka_unit_test(test_by_maps),
 		cmocka_unit_test(test_huge),
 		cmocka_unit_test(test_pages_one_by_one),

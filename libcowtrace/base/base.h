@@ -29,6 +29,7 @@ typedef int64_t s64;
 
 #define CT_NSEC_PER_SEC 1000000000ULL
 #define CT_NSEC_PER_MSEC 1000000ULL
+#define CT_NSEC_PER_USEC 1000ULL
 
 #define ct_array_size(a) (sizeof(a) / sizeof((a)[0]))
 #define ct_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

@@ -104,6 +104,8 @@ static enum ct_outcome judge(struct walk *w, const struct ct_extent *e, u64 src,
 static void one_page(struct walk *w, const struct ct_extent *e, u64 src, u64 page, ct_ent o,
 		     ct_ent n)
 {
+	struct ct_tally *tally;
+
 	if (o == CT_ENT_NONE) {
 		w->sum.fresh++;
 		tally_of(w, page)->fresh++;
@@ -120,7 +122,10 @@ static void one_page(struct walk *w, const struct ct_extent *e, u64 src, u64 pag
 		break;
 	case CT_OUT_COPIED:
 		w->sum.copied++;
-		tally_of(w, src)->copied++;
+		tally = tally_of(w, src);
+		tally->copied++;
+		if (w->c->copied)
+			w->c->copied(w->c->copied_arg, src, (size_t)(tally - w->c->tallies));
 		break;
 	case CT_OUT_UNKNOWN:
 		w->sum.unknown++;

@@ -36,6 +36,9 @@ struct ct_compare {
 	 */
 	enum ct_outcome (*judge)(void *arg, u64 src, ct_ent orig, ct_ent now);
 	void *judge_arg;
+	/* Told of each copied page, unless NULL; region: its index, nr_regions for none. */
+	void (*copied)(void *arg, u64 src, size_t region);
+	void *copied_arg;
 	/*
 	 * Regions to tally by, as [start, end) page numbers, ascending and disjoint;
 	 * tallies[nr_regions] takes what lies in none.  A page counts for the region

@@ -12,6 +12,7 @@
  */
 #include "base/futex.h"
 #include "channel/ask.h"
+#include "recorder/arm.h"
 #include "recorder/asks.h"
 #include "recorder/leave.h"
 
@@ -24,6 +25,13 @@
  */
 #define IN_ORDER_NS (100 * CT_NSEC_PER_MSEC)
 
+static void arm(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	if (c->engine)
+		ct_arm(c, p);
+	ct_ask_done(c->seg, p->slot);
+}
+
 static void serve_one(struct ct_rec_ctx *c, u32 slot)
 {
 	struct ct_proc *p = c->by_slot[slot];
@@ -35,6 +43,8 @@ static void serve_one(struct ct_rec_ctx *c, u32 slot)
 		ct_leave_exit(c, p);
 	else if (ask == CT_ASK_EXEC && p)
 		ct_leave_exec(c, p);
+	else if (ask == CT_ASK_ARM && p)
+		arm(c, p);
 	else if (ask != CT_ASK_NONE)
 		ct_ask_done(c->seg, slot);
 	ct_rec_beat(c);
@@ -49,9 +59,9 @@ static void collect(struct ct_rec_ctx *c, struct ct_asks *a)
 
 	for (i = 0; i < CT_SEG_SLOTS && (slot = ct_ask_next(c->seg)) >= 0; i++) {
 		const struct ct_slot *s = &c->seg->slots[slot];
-		struct ct_ask_waiting w = { (u32)slot, now, s->clone_ns };
+		struct ct_ask_waiting w = { (u32)slot, now, s->clone_ns, atomic_load(&s->ask) };
 
-		if (atomic_load(&s->ask) == CT_ASK_BIRTH && a->nr_births < ct_array_size(a->births))
+		if (w.ask == CT_ASK_BIRTH && a->nr_births < ct_array_size(a->births))
 			a->births[a->nr_births++] = w;
 		else if (a->nr_others < ct_array_size(a->others))
 			a->others[a->nr_others++] = w;
@@ -84,19 +94,32 @@ static void serve_births(struct ct_rec_ctx *c, struct ct_asks *a)
 	a->nr_births = kept;
 }
 
+/* Not yet: something that will come in a moment has to be known before. */
+static bool must_wait(struct ct_rec_ctx *c, const struct ct_ask_waiting *w)
+{
+	const struct ct_proc *p = c->by_slot[w->slot];
+	u64 now = ct_now_ns();
+
+	if (!p)
+		return false;
+	/* Its userfaultfd was sent before it asked, by another way. */
+	if (w->ask == CT_ASK_ARM)
+		return c->engine && !p->watch && now < p->watch_due_ns;
+	/*
+	 * A daemon's parent exits at once after the fork: what it shared is known
+	 * only when the child has been read.
+	 */
+	return ct_birth_under_way(c, p) && now - w->since_ns < BIRTH_FIRST_NS;
+}
+
 static void serve_others(struct ct_rec_ctx *c, struct ct_asks *a)
 {
 	u32 i, kept = 0;
 
 	for (i = 0; i < a->nr_others; i++) {
 		const struct ct_ask_waiting w = a->others[i];
-		const struct ct_proc *p = c->by_slot[w.slot];
 
-		/*
-		 * A daemon's parent exits at once after the fork: what it shared is known
-		 * only when the child has been read.
-		 */
-		if (p && ct_birth_under_way(c, p) && ct_now_ns() - w.since_ns < BIRTH_FIRST_NS)
+		if (must_wait(c, &w))
 			a->others[kept++] = w;
 		else
 			serve_one(c, w.slot);

@@ -9,6 +9,7 @@ struct ct_ask_waiting {
 	u32 slot;
 	u64 since_ns; /* when it was seen first */
 	u64 clone_ns; /* of a birth */
+	u32 ask;      /* CT_ASK_* */
 };
 
 /* Those whose turn has not come.  Zero-initialise. */

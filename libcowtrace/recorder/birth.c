@@ -17,7 +17,7 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "channel/slot.h"
-#include "recorder/state.h"
+#include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/pidfd.h"
 
@@ -358,13 +358,16 @@ static void enter(struct birth *b)
 	b->parent->mapset = ct_mapset_ref(b->maps);
 	b->regions = ct_proc_regions(c, b->parent, b->child->tags, b->maps);
 	f = b->regions ? fork_create(b) : NULL;
-	if (!f)
+	if (!f) {
+		ct_writes_born(c, b->parent, b->child, 0, b->img);
 		return;
+	}
 	b->child->regions = ct_regionset_ref(b->regions);
 	b->child->regions_hash = b->parent->regions_hash;
 
 	tell_fork(b, f);
 	b->fork = f->id;
+	ct_writes_born(c, b->parent, b->child, f->id, f->orig);
 	ct_drops_apply(c, b->parent, b->clone_ns);
 	ct_close_all(c, b->parent, f->orig, CT_SIDE_END_NEXT_FORK);
 	share_create(f, CT_SIDE_PARENT, b->parent);

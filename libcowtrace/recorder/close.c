@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/futex.h"
-#include "recorder/state.h"
+#include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/vmstat.h"
 
@@ -54,6 +54,7 @@ void ct_share_free(struct ct_share *s)
 	ct_fork_unref(s->fork);
 	ct_extents_fini(&s->extents);
 	ct_image_unref(s->frozen);
+	ct_firsts_fini(&s->firsts);
 	free(s->carried);
 	free(s);
 }
@@ -109,7 +110,7 @@ static void tell_timeline(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side 
 }
 
 static void tell_side(struct ct_rec_ctx *c, const struct ct_fork *f, enum ct_side side,
-		      const struct ct_tally *t, enum ct_side_end why, u64 t_ns)
+		      const struct ct_tally *t, enum ct_side_end why, u64 t_ns, u64 attributed)
 {
 	struct ct_rec rec = { .type = CT_REC_SIDE };
 
@@ -122,6 +123,7 @@ static void tell_side(struct ct_rec_ctx *c, const struct ct_fork *f, enum ct_sid
 	rec.side.fresh = t ? t->fresh : CT_UNKNOWN;
 	rec.side.unknown = t ? t->unknown : CT_UNKNOWN;
 	rec.side.kept = t ? t->kept : CT_UNKNOWN;
+	rec.side.attributed = attributed;
 	ct_outbox_put(c->out, &rec);
 }
 
@@ -215,21 +217,24 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 	struct ct_fork *f = s->fork;
 	struct ct_activity activity;
 	struct ct_tally sum = { 0 };
+	struct ct_attribution who = { .share = s };
+	bool watched = c->writes && p->watch;
 	int err;
 
 	if (f->closed[s->side])
 		return;
 	if (!now) {
 		f->unread[s->side] = true;
-		tell_side(c, f, s->side, NULL, why, t_ns);
+		tell_side(c, f, s->side, NULL, why, t_ns, 0);
 		mark_closed(c, f, s->side, t_ns);
 		return;
 	}
 	ct_activity_read(c, &activity);
-	err = c->caps.pfns ? ct_judge_compare(c, s, now, why, &activity, &sum)
-			   : ct_blind_compare(c, s, now, why, &sum);
+	err = c->caps.pfns
+		      ? ct_judge_compare(c, s, now, why, &activity, &sum, watched ? &who : NULL)
+		      : ct_blind_compare(c, s, now, why, &sum);
 	if (err == -ENODATA) {
-		tell_side(c, f, s->side, NULL, why, t_ns);
+		tell_side(c, f, s->side, NULL, why, t_ns, 0);
 		mark_closed(c, f, s->side, t_ns);
 		return;
 	}
@@ -240,7 +245,10 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 	}
 	f->copied[s->side] = sum.copied;
 	f->unknown[s->side] = sum.unknown;
-	tell_side(c, f, s->side, &sum, how == CT_CLOSE_FINAL ? why : CT_SIDE_END_OPEN, t_ns);
+	tell_side(c, f, s->side, &sum, how == CT_CLOSE_FINAL ? why : CT_SIDE_END_OPEN, t_ns,
+		  who.pages[CT_SITE_KNOWN]);
+	if (watched)
+		ct_attribution_tell(c, &who);
 	tell_regions(c, p, f, s->side);
 	tell_timeline(c, f, s->side, sum.copied, t_ns);
 	atomic_store(&c->seg->slots[p->slot].stat_copied, sum.copied);
@@ -272,6 +280,9 @@ void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
 {
 	struct ct_share *s, **at = &p->shares;
 
+	/* At a fork the birth has done so, with what came before the clone. */
+	if (why != CT_SIDE_END_NEXT_FORK)
+		ct_writes_settle(c, p, now, UINT32_MAX);
 	/* At a fork, what came before the clone has been applied, and no more. */
 	if (why != CT_SIDE_END_NEXT_FORK)
 		ct_drops_apply(c, p, UINT64_MAX);

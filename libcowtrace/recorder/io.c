@@ -30,11 +30,13 @@ enum source {
 	SRC_WAKE,
 	SRC_PEER, /* low half: fd */
 	SRC_PID,  /* low half: process id */
+	SRC_UFFD, /* low half: fd of a peer that sends its userfaultfd */
 };
 
 struct peer {
 	int fd;
 	u64 deadline_ns;
+	u32 id; /* process; in `late` only */
 };
 
 struct ct_io {
@@ -47,6 +49,8 @@ struct ct_io {
 	struct ct_inbox_item *head, **tail;
 	struct peer peers[PEERS_MAX]; /* oldest first; the thread's own */
 	u32 nr_peers;
+	struct peer late[PEERS_MAX]; /* of those welcomed, whose userfaultfd is on its way */
+	_Atomic u32 nr_late;	     /* both under the lock */
 };
 
 static u64 pack(enum source src, u32 low)
@@ -79,7 +83,7 @@ static void post(struct ct_io *io, struct ct_inbox_item item)
 	struct ct_inbox_item *copy = malloc(sizeof(*copy));
 
 	if (!copy) {
-		if (item.type == CT_IN_HELLO)
+		if (item.fd > 0)
 			close(item.fd);
 		return;
 	}
@@ -187,6 +191,91 @@ static void read_hello(struct ct_io *io, int fd)
 	post(io, item);
 }
 
+void ct_io_expect_uffd(struct ct_io *io, int fd, u32 id)
+{
+	bool kept = false;
+
+	pthread_mutex_lock(&io->lock);
+	if (io->nr_late < PEERS_MAX && !watch(io, fd, SRC_UFFD, (u32)fd)) {
+		io->late[io->nr_late++] =
+			(struct peer){ fd, ct_now_ns() + CT_HELLO_TIMEOUT_MS * CT_NSEC_PER_MSEC,
+				       id };
+		kept = true;
+	}
+	pthread_mutex_unlock(&io->lock);
+	if (!kept)
+		close(fd);
+}
+
+/* Takes the late peer with this fd out, or the first whose time is over (fd -1). */
+static bool take_late(struct ct_io *io, int fd, u64 now, struct peer *ret)
+{
+	bool found = false;
+	u32 i;
+
+	pthread_mutex_lock(&io->lock);
+	for (i = 0; i < io->nr_late && !found; i++) {
+		if (fd < 0 ? io->late[i].deadline_ns > now : io->late[i].fd != fd)
+			continue;
+		*ret = io->late[i];
+		io->late[i] = io->late[--io->nr_late];
+		found = true;
+	}
+	pthread_mutex_unlock(&io->lock);
+	if (found)
+		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, ret->fd, NULL);
+	return found;
+}
+
+/* The message and the descriptor beside it; *ret_fd -1: none. */
+static ssize_t receive_uffd(int sock, struct ct_uffd_msg *ret, int *ret_fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { ret, sizeof(*ret) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	*ret_fd = -1;
+	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
+	    cm->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(cm), sizeof(int));
+	return n;
+}
+
+static void read_uffd(struct ct_io *io, int fd)
+{
+	struct ct_inbox_item item = { .type = CT_IN_UFFD, .fd = -1 };
+	struct peer peer;
+
+	if (!take_late(io, fd, 0, &peer))
+		return;
+	item.id = peer.id;
+	if (receive_uffd(fd, &item.uffd, &item.fd) != sizeof(item.uffd) ||
+	    item.uffd.magic != CT_UFFD_MAGIC)
+		item.uffd = (struct ct_uffd_msg){ .status = -EPROTO };
+	close(fd);
+	post(io, item);
+}
+
+static void drop_late(struct ct_io *io, u64 now)
+{
+	struct ct_inbox_item item = { .type = CT_IN_UFFD, .fd = -1, .uffd.status = -ETIMEDOUT };
+	struct peer peer;
+
+	while (take_late(io, -1, now, &peer)) {
+		close(peer.fd);
+		item.id = peer.id;
+		post(io, item);
+	}
+}
+
 static void read_control(struct ct_io *io)
 {
 	char what = 0;
@@ -212,7 +301,7 @@ static void *io_thread(void *arg)
 	while (!io->stop) {
 		/* A silent peer is let go a little late: nobody waits for that. */
 		n = epoll_wait(io->epoll_fd, ev, ct_array_size(ev),
-			       io->nr_peers ? CT_HELLO_TIMEOUT_MS / 4 : -1);
+			       io->nr_peers || io->nr_late ? CT_HELLO_TIMEOUT_MS / 4 : -1);
 		for (i = 0; i < n; i++) {
 			u32 low = (u32)ev[i].data.u64;
 
@@ -222,6 +311,9 @@ static void *io_thread(void *arg)
 				break;
 			case SRC_PEER:
 				read_hello(io, (int)low);
+				break;
+			case SRC_UFFD:
+				read_uffd(io, (int)low);
 				break;
 			case SRC_CONTROL:
 				read_control(io);
@@ -235,6 +327,8 @@ static void *io_thread(void *arg)
 		}
 		if (io->nr_peers)
 			drop_silent(io, ct_now_ns());
+		if (io->nr_late)
+			drop_late(io, ct_now_ns());
 	}
 	return NULL;
 }
@@ -291,10 +385,11 @@ void ct_io_destroy(struct ct_io *io)
 		drop_oldest(io);
 	for (i = ct_io_take(io); i; i = next) {
 		next = i->next;
-		if (i->type == CT_IN_HELLO)
+		if (i->fd > 0)
 			close(i->fd);
 		free(i);
 	}
+	drop_late(io, UINT64_MAX);
 	close(io->epoll_fd);
 	close(io->wake_fd);
 	pthread_mutex_destroy(&io->lock);

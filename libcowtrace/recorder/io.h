@@ -17,6 +17,7 @@ enum ct_inbox_type {
 	CT_IN_GONE,	     /* id: this process has gone */
 	CT_IN_COMMAND_ENDED, /* the command that record started has ended */
 	CT_IN_STOP,	     /* end the recording now */
+	CT_IN_UFFD,	     /* id: this process has sent its userfaultfd: fd, and uffd */
 };
 
 struct ct_inbox_item {
@@ -27,6 +28,7 @@ struct ct_inbox_item {
 	int fd;
 	s32 pid; /* HELLO: of the sender, in our pid namespace */
 	struct ct_hello hello;
+	struct ct_uffd_msg uffd;
 };
 
 /* Messages on the control socket, one byte each; the supervisor's end of it. */
@@ -45,6 +47,13 @@ void ct_io_destroy(struct ct_io *io);
 int ct_io_watch(struct ct_io *io, int pidfd, u32 id);
 /* No more of it; closes the pidfd. */
 void ct_io_unwatch(struct ct_io *io, int pidfd);
+
+/*
+ * This peer was welcomed and sends its userfaultfd next, within HELLO's time limit:
+ * reports once, as CT_IN_UFFD with this id; uffd.status says whether it came.  The
+ * descriptor is the io's from now on.
+ */
+void ct_io_expect_uffd(struct ct_io *io, int fd, u32 id);
 
 /* All that has come since the last call, oldest first; the caller frees each. */
 struct ct_inbox_item *ct_io_take(struct ct_io *io);

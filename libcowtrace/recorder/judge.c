@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/futex.h"
-#include "recorder/state.h"
+#include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/vmstat.h"
 
@@ -153,7 +153,8 @@ static enum ct_outcome judge_change(void *arg, u64 page, ct_ent orig, ct_ent now
 }
 
 int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-		     enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret)
+		     enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret,
+		     struct ct_attribution *who)
 {
 	struct ct_fork *f = s->fork;
 	enum ct_side other = s->side == CT_SIDE_PARENT ? CT_SIDE_CHILD : CT_SIDE_PARENT;
@@ -174,6 +175,10 @@ int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *
 	if (ct_tallies_reserve(c, f->regions->nr + 1))
 		return -ENOMEM;
 	cmp.tallies = c->tallies;
+	if (who) {
+		cmp.copied = ct_attribution_add;
+		cmp.copied_arg = who;
+	}
 	memset(c->tallies, 0, (f->regions->nr + 1) * sizeof(*c->tallies));
 	j.moved = ct_activity_moved(&f->activity, activity);
 	if (f->end[other]) {

@@ -12,6 +12,7 @@
 
 #include "base/futex.h"
 #include "channel/ask.h"
+#include "recorder/engine.h"
 #include "recorder/leave.h"
 #include "recorder/strays.h"
 #include "sys/pidfd.h"
@@ -111,6 +112,9 @@ void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
 	const struct ct_slot *s = &c->seg->slots[p->slot];
 	struct ct_proc *alone;
 
+	/* A signal of ours that is still on its way would kill the new image. */
+	if (c->engine)
+		ct_engine_hush(c->engine, p->slot);
 	memcpy(p->exec_path, s->exec_path, sizeof(p->exec_path) - 1);
 	ct_image_unref(p->exec_image);
 	p->exec_image = last_reading(c, p);

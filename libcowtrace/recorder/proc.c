@@ -14,7 +14,7 @@
 #include "base/futex.h"
 #include "channel/slot.h"
 #include "recorder/io.h"
-#include "recorder/state.h"
+#include "recorder/writes.h"
 #include "sys/pidfd.h"
 #include "sys/vmstat.h"
 
@@ -226,6 +226,8 @@ void ct_proc_end(struct ct_rec_ctx *c, struct ct_proc *p, enum ct_ended ended, u
 	rec.process_end.end_ns = ct_rec_since(c, end_ns);
 	rec.process_end.wstatus = p->wstatus;
 	ct_outbox_put(c->out, &rec);
+	if (c->writes)
+		ct_writes_ended(c, p);
 	ct_proc_leave_family(c, p);
 	c->nr_alive--;
 	proc_free(c, p);
@@ -376,6 +378,9 @@ void ct_proc_keep_alive(void *arg)
 	struct ct_rec_ctx *c = arg;
 
 	ct_urgency_off(c);
+	/* Its queue must not run full behind a long reading. */
+	if (c->writes)
+		ct_writes_ingest(c);
 	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
 }
 

@@ -13,9 +13,13 @@
 #include <sys/utsname.h>
 
 #include "base/futex.h"
+#include "recorder/calibrate.h"
 #include "recorder/io.h"
 #include "recorder/recorder.h"
 #include "recorder/serve.h"
+#include "recorder/writes.h"
+#include "sys/kgen.h"
+#include "sys/uffd.h"
 #include "sys/vmstat.h"
 
 int ct_segment_init(struct ct_segment *seg, u64 size, u64 hold_ns)
@@ -94,6 +98,53 @@ static void put_metas(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	}
 }
 
+static void put_number(struct ct_rec_ctx *c, const char *key, u64 value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	put_meta(c, key, text);
+}
+
+/* What must be found out by forking, and therefore before the first thread. */
+struct machine {
+	struct ct_kgen gen;
+	struct ct_fault_costs costs;
+};
+
+static int machine_measure(struct machine *m)
+{
+	int err = ct_kgen_probe(&m->gen);
+
+	if (!err)
+		ct_calibrate(&m->costs);
+	return err;
+}
+
+static int start_engine(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
+			const struct machine *m)
+{
+	struct ct_engine_opts eo = { .seg = c->seg, .caps = &c->caps, .kpage = &c->kpage };
+	int err = cowtrace_model_find(m->gen.model, &eo.model);
+
+	if (!err)
+		err = ct_uffd_open_dev(&c->uffd_dev);
+	if (!err)
+		err = ct_engine_create(&eo, &c->engine);
+	if (!err)
+		err = ct_writes_create(c->engine, &c->writes);
+	if (err)
+		return err;
+	c->linger_ns = o->linger_ns;
+	c->seg->engine = CT_ENGINE_UFFD;
+	put_meta(c, "policy_model", m->gen.model);
+	put_number(c, "fault_copy_ns", m->costs.copy);
+	put_number(c, "fault_reuse_ns", m->costs.reuse);
+	put_number(c, "fault_huge_ns", m->costs.huge);
+	put_number(c, "linger_ms", c->linger_ns / CT_NSEC_PER_MSEC);
+	return 0;
+}
+
 static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, struct ct_store *store)
 {
 	int err;
@@ -102,7 +153,7 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 	c->start_ns = o->seg->start_ns;
 	c->hold_ns = o->seg->hold_ns;
 	c->seg_size = o->seg->size;
-	c->vmstat_fd = -1;
+	c->vmstat_fd = c->uffd_dev = -1;
 	ct_kcaps_probe(&c->caps);
 	ct_kpage_open(&c->kpage);
 	ct_vmstat_open(&c->vmstat_fd);
@@ -122,6 +173,10 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 static void ctx_fini(struct ct_rec_ctx *c)
 {
 	ct_io_destroy(c->io);
+	ct_writes_destroy(c->writes);
+	ct_engine_destroy(c->engine);
+	if (c->uffd_dev >= 0)
+		close(c->uffd_dev);
 	ct_modules_destroy(c->modules);
 	ct_sites_destroy(c->sites);
 	ct_names_destroy(c->names);
@@ -185,10 +240,16 @@ static int finish(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	return 0;
 }
 
+static bool wants_uffd(const struct ct_recorder_opts *o)
+{
+	return !strcmp(o->engine, "uffd");
+}
+
 int ct_recorder_run(const struct ct_recorder_opts *o)
 {
 	struct ct_ctl_msg ready = { .type = CT_CTL_READY };
 	struct ct_store *store = NULL;
+	struct machine m = { .costs = { 0 } };
 	struct ct_rec_ctx *c;
 	struct ct_err err = { "" };
 	int ret;
@@ -204,7 +265,14 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 		free(c);
 		return fail(o, ret ? ret : -ENOMEM, "the trace could not be begun");
 	}
-	ret = ctx_init(c, o, store);
+	if (wants_uffd(o))
+		ret = machine_measure(&m);
+	if (!ret)
+		ret = ctx_init(c, o, store);
+	else
+		ct_store_destroy(store);
+	if (!ret && wants_uffd(o))
+		ret = start_engine(c, o, &m);
 	if (ret) {
 		ctx_fini(c);
 		return fail(o, ret, strerror(-ret));

@@ -21,6 +21,7 @@ struct ct_recorder_opts {
 	int listen_fd;	   /* SOCK_SEQPACKET, listening, for HELLO */
 	int control_fd;	   /* SOCK_SEQPACKET, to the supervisor */
 	const char *token; /* CT_TOKEN_LEN characters */
+	u64 linger_ns;	   /* uffd engine: protection outlives the last relative by this */
 };
 
 /* What the recorder tells the supervisor, one packet each. */

@@ -14,12 +14,14 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "channel/slot.h"
+#include "recorder/arm.h"
 #include "recorder/asks.h"
 #include "recorder/io.h"
 #include "recorder/leave.h"
 #include "recorder/serve.h"
 #include "recorder/strays.h"
 #include "sys/pidfd.h"
+#include "sys/uffd.h"
 
 #define HEARTBEAT_NS (200 * CT_NSEC_PER_MSEC)
 #define TIMELINE_NS CT_NSEC_PER_SEC
@@ -62,19 +64,21 @@ static void set_own(struct ct_proc *p, const struct ct_hello *h)
 static int send_welcome(const struct serve *s, int fd, s32 status, u32 slot)
 {
 	struct ct_welcome w = { .status = status, .slot = slot, .seg_size = s->c->seg_size };
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	const int fds[2] = { s->seg_fd, s->c->uffd_dev };
+	const size_t fds_len = sizeof(int) * (s->c->engine ? 2 : 1);
+	char control[CMSG_SPACE(sizeof(fds))] = { 0 };
 	struct iovec iov = { &w, sizeof(w) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cm;
 
 	if (!status) {
 		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = CMSG_SPACE(fds_len);
 		cm = CMSG_FIRSTHDR(&msg);
 		cm->cmsg_level = SOL_SOCKET;
 		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &s->seg_fd, sizeof(int));
+		cm->cmsg_len = CMSG_LEN(fds_len);
+		memcpy(CMSG_DATA(cm), fds, fds_len);
 	}
 	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(w) ? 0 : -errno;
 }
@@ -117,7 +121,38 @@ static struct ct_proc *admit(struct serve *s, const struct ct_inbox_item *in, u3
 	return p;
 }
 
-static void on_hello(struct serve *s, const struct ct_inbox_item *in)
+/* Its userfaultfd, and where the shim's new memory is. */
+static void on_uffd(struct serve *s, const struct ct_inbox_item *in)
+{
+	struct ct_rec_ctx *c = s->c;
+	struct ct_proc *p = ct_proc_of_id(c, in->id);
+	u64 missing = 0;
+	int err = in->uffd.status;
+
+	if (!p || !c->engine || p->watch) {
+		if (in->fd >= 0)
+			close(in->fd);
+		return;
+	}
+	p->watch_due_ns = 0;
+	if (!err)
+		err = in->fd < 0 ? -EPROTO : ct_uffd_api(in->fd, &missing);
+	if (err) {
+		if (in->fd >= 0)
+			close(in->fd);
+		ct_rec_note(c, p->id, "warning", "no_userfaultfd",
+			    "process %d has no userfaultfd (%s): its first writes are not seen; "
+			    "run `cowtrace doctor`",
+			    p->pid, strerror(-err));
+		return;
+	}
+	if (p->own && in->uffd.own[0] < in->uffd.own[1] && p->own->nr < ct_array_size(p->own->v))
+		p->own->v[p->own->nr++] = (struct ct_own_range){ in->uffd.own[0], in->uffd.own[1] };
+	ct_writes_watch(c, p, in->fd);
+}
+
+/* 0: the descriptor is in other hands now. */
+static int on_hello(struct serve *s, const struct ct_inbox_item *in)
 {
 	struct ct_rec_ctx *c = s->c;
 	int slot = ct_slot_claim(c->seg, CT_HOW_HELLO, CT_SEG_SLOTS);
@@ -132,13 +167,18 @@ static void on_hello(struct serve *s, const struct ct_inbox_item *in)
 		ct_rec_note(c, 0, "warning", "too_many_processes",
 			    "process %d could not be taken in: %s", in->pid,
 			    slot < 0 ? "too many processes at once" : "out of memory");
-		return;
+		return -EAGAIN;
 	}
 	ct_slot_bind_pid(c->seg, (u32)slot, in->hello.pid);
 	atomic_store(&c->seg->slots[slot].state, CT_SLOT_LIVE);
+	if (c->engine)
+		p->watch_due_ns = ct_now_ns() + CT_HELLO_TIMEOUT_MS * CT_NSEC_PER_MSEC;
 	send_welcome(s, in->fd, 0, (u32)slot);
+	if (c->engine)
+		ct_io_expect_uffd(c->io, in->fd, p->id);
 	/* While its maps are as they are: call sites of short programs come late. */
 	ct_proc_read_modules(c, p);
+	return c->engine ? 0 : -ENOENT;
 }
 
 static void read_inbox(struct serve *s)
@@ -150,8 +190,11 @@ static void read_inbox(struct serve *s)
 		next = in->next;
 		switch (in->type) {
 		case CT_IN_HELLO:
-			on_hello(s, in);
-			close(in->fd);
+			if (on_hello(s, in))
+				close(in->fd);
+			break;
+		case CT_IN_UFFD:
+			on_uffd(s, in);
 			break;
 		case CT_IN_GONE:
 			p = ct_proc_of_id(s->c, in->id);
@@ -221,6 +264,8 @@ static u64 next_wake(const struct serve *s, u64 now)
 		if (p->shares && p->next_read_ns)
 			at = ct_min(at, p->next_read_ns);
 	}
+	if (s->c->writes)
+		at = ct_min(at, ct_writes_due(s->c));
 	if (ct_asks_waiting(&s->asks))
 		at = ct_min(at, now + CT_NSEC_PER_MSEC);
 	if (s->empty_since_ns)
@@ -285,6 +330,11 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 		if (now >= s.next_orphans_ns) {
 			s.next_orphans_ns = now + ORPHANS_NS;
 			ct_birth_free_orphans(c);
+		}
+		if (c->writes) {
+			ct_writes_run(c, now);
+			if (ct_arm_lift(c, now))
+				continue;
 		}
 		if (one_reading(c, now)) {
 			ct_urgency_on(c);

@@ -12,6 +12,7 @@
 #include "census/reading.h"
 #include "channel/ring.h"
 #include "channel/segment.h"
+#include "recorder/firsts.h"
 #include "recorder/mapset.h"
 #include "recorder/modules.h"
 #include "recorder/names.h"
@@ -90,6 +91,9 @@ struct ct_share {
 	struct ct_image *frozen;
 	struct ct_page_run *carried;
 	size_t nr_carried;
+	/* With an engine: the pages that were written, by the fork's addresses. */
+	struct ct_firsts firsts;
+	u32 reasons_told; /* bit n: enum ct_no_site n has been told */
 };
 
 /* A change of the address space that cannot be placed before or after a fork yet. */
@@ -163,6 +167,10 @@ struct ct_proc {
 	u64 spawned_ns; /* its newest vfork or posix_spawn, by thread spawn_tid; 0: looked at */
 	s32 spawn_tid;
 	s32 wstatus;
+
+	/* With the uffd engine. */
+	struct ct_watch *watch; /* NULL: none came, or not yet */
+	u64 watch_due_ns;	/* it is to send its userfaultfd by then; 0: it has, or will not */
 };
 
 /* A clone that has returned in the parent; the child has yet to say a word. */
@@ -222,6 +230,11 @@ struct ct_rec_ctx {
 	u64 dropped_told, torn_told;
 	struct ct_totals totals;
 	struct ct_io *io;
+	/* NULL without an engine. */
+	struct ct_engine *engine;
+	struct ct_writes *writes;
+	int uffd_dev;  /* /dev/userfaultfd, for the programs; -1 */
+	u64 linger_ns; /* protection stays this long after the last relative */
 	/* Scratch for tallies by region. */
 	struct ct_tally *tallies;
 	u64 *counts;
@@ -329,16 +342,19 @@ void ct_urgency_on(struct ct_rec_ctx *c);
 void ct_urgency_off(struct ct_rec_ctx *c);
 void ct_urgency_for(struct ct_rec_ctx *c, const struct ct_image *img);
 
+struct ct_attribution; /* writes.h */
+
 /* judge.c: copied, or moved by something else? */
 /* Pages that anything but copy-on-write has moved between two samples, at most. */
 u64 ct_activity_moved(const struct ct_activity *a, const struct ct_activity *b);
 /*
  * Compares what s shares with now, activity being of now or later; the tallies by
- * region are in c->tallies.  0 or -ENOMEM.
+ * region are in c->tallies.  who: adds up whose the copies are, unless NULL.
+ * 0 or -ENOMEM.
  */
 int ct_judge_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,
-		     enum ct_side_end why, const struct ct_activity *activity,
-		     struct ct_tally *ret);
+		     enum ct_side_end why, const struct ct_activity *activity, struct ct_tally *ret,
+		     struct ct_attribution *who);
 
 /* blind.c: the same without page frame numbers.  Also -ENODATA: cannot be seen any more. */
 int ct_blind_compare(struct ct_rec_ctx *c, struct ct_share *s, struct ct_image *now,

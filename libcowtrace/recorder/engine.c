@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's thread: reads messages, hands them on, takes orders, and puts what
+ * it saw into the queue.
+ *
+ * While faults come it looks again for SPIN_NS before it sleeps: waking an idle
+ * processor costs more than serving the fault.
+ *
+ * Invariant: it takes no lock that is held over anything that waits, and the
+ * queue is written by this thread alone.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/futex.h"
+#include "channel/ask.h"
+#include "recorder/engine_int.h"
+#include "sys/pagemap.h"
+#include "sys/uffd.h"
+
+#define SPIN_NS (50 * CT_NSEC_PER_USEC)
+#define MESSAGES 16
+/* The serving thread is called for a full quarter of the queue, or after this long. */
+#define RING_NS (10 * CT_NSEC_PER_MSEC)
+#define RING_ITEMS (CT_ENGINE_QUEUE / 4)
+/* Places that only FORK and PID items take: without them nothing can be placed. */
+#define RESERVED 1024
+/* A child that has not faulted by then is asked whether it is there at all. */
+#define SWEEP_NS (500 * CT_NSEC_PER_MSEC)
+
+static void ring(struct ct_engine *e, u64 now)
+{
+	e->rung_ns = now;
+	e->unrung = false;
+	ct_bell_ring(e->o.seg);
+}
+
+bool ct_engine_put(struct ct_engine *e, const struct ct_seen *seen)
+{
+	u64 head = atomic_load_explicit(&e->head, memory_order_relaxed);
+	u64 used = head - atomic_load_explicit(&e->tail, memory_order_acquire);
+	u32 keep = seen->type == CT_SEEN_WRITE ? RESERVED : 0;
+
+	if (used >= CT_ENGINE_QUEUE - keep) {
+		atomic_fetch_add_explicit(&e->lost, 1, memory_order_relaxed);
+		if (seen->type == CT_SEEN_FORK)
+			close(seen->fd);
+		return false;
+	}
+	e->queue[head & (CT_ENGINE_QUEUE - 1)] = *seen;
+	atomic_store_explicit(&e->head, head + 1, memory_order_release);
+	e->unrung = true;
+	if (used == RING_ITEMS)
+		ring(e, seen->t_ns);
+	return true;
+}
+
+bool ct_engine_take(struct ct_engine *e, struct ct_seen *ret)
+{
+	u64 tail = atomic_load_explicit(&e->tail, memory_order_relaxed);
+
+	if (tail == atomic_load_explicit(&e->head, memory_order_acquire))
+		return false;
+	*ret = e->queue[tail & (CT_ENGINE_QUEUE - 1)];
+	atomic_store_explicit(&e->tail, tail + 1, memory_order_release);
+	return true;
+}
+
+u64 ct_engine_lost(const struct ct_engine *e)
+{
+	return atomic_load_explicit(&e->lost, memory_order_relaxed);
+}
+
+void ct_engine_hush(struct ct_engine *e, u32 slot)
+{
+	while (atomic_load(&e->signalling) == slot + 1)
+		__builtin_ia32_pause();
+}
+
+struct ct_engine_ctx *ct_engine_ctx_create(struct ct_engine *e, u32 id, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct ct_engine_ctx *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	ev.data.ptr = x;
+	if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev)) {
+		free(x);
+		return NULL;
+	}
+	x->id = id;
+	x->fd = fd;
+	x->info_fd = x->pagemap_fd = x->slot = -1;
+	x->born_ns = ct_now_ns();
+	x->next = e->ctxs;
+	e->ctxs = x;
+	return x;
+}
+
+static void ctx_free(struct ct_engine *e, struct ct_engine_ctx *x)
+{
+	struct ct_engine_ctx **at;
+
+	for (at = &e->ctxs; *at; at = &(*at)->next)
+		if (*at == x) {
+			*at = x->next;
+			break;
+		}
+	/* The serving thread has another descriptor of it: take ours out by name. */
+	epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, x->fd, NULL);
+	ct_engine_threads_close(x);
+	close(x->fd);
+	if (x->info_fd >= 0)
+		close(x->info_fd);
+	if (x->pagemap_fd >= 0)
+		close(x->pagemap_fd);
+	free(x->ranges);
+	free(x->deferred);
+	free(x);
+}
+
+void ct_engine_identify(struct ct_engine *e, struct ct_engine_ctx *x, s32 pid)
+{
+	struct ct_seen seen = { .type = CT_SEEN_PID, .ctx = x->id, .tid = pid };
+
+	/* Its only thread so far: the thread's id is the process's. */
+	x->pid = pid;
+	ct_pagemap_open(pid, &x->pagemap_fd);
+	seen.t_ns = ct_now_ns();
+	ct_engine_put(e, &seen);
+}
+
+static void on_message(struct ct_engine *e, struct ct_engine_ctx *x, const struct uffd_msg *m,
+		       struct ct_fork_window *w)
+{
+	switch (m->event) {
+	case UFFD_EVENT_PAGEFAULT:
+		if (ct_engine_fault(e, x, m->arg.pagefault.address,
+				    (s32)m->arg.pagefault.feat.ptid) == -ESRCH)
+			x->gone = true;
+		break;
+	case UFFD_EVENT_FORK:
+		ct_engine_forked(e, x, (int)m->arg.fork.ufd, w);
+		break;
+	default:
+		/* EVENT_REMAP: to have read it lets the mremap() return. */
+		break;
+	}
+}
+
+/* True: there was something. */
+static bool serve(struct ct_engine *e, struct ct_engine_ctx *x)
+{
+	struct uffd_msg m[MESSAGES];
+	struct ct_fork_window *w = ct_fork_window_look(e, x);
+	/* An event comes alone: what is listed in the window must not grow old. */
+	ssize_t i, n = ct_uffd_read(x->fd, m, w ? 1 : MESSAGES);
+
+	for (i = 0; i < n; i++)
+		on_message(e, x, &m[i], w);
+	ct_fork_window_free(w);
+	if (n > 0 || x->nr_deferred)
+		ct_engine_retry(e, x);
+	return n > 0;
+}
+
+static struct ct_engine_ctx *ctx_of(struct ct_engine *e, u32 id)
+{
+	struct ct_engine_ctx *x;
+
+	for (x = e->ctxs; x; x = x->next)
+		if (x->id == id)
+			return x;
+	return NULL;
+}
+
+static void obey(struct ct_engine *e, struct ct_engine_cmd *cmd)
+{
+	struct ct_engine_ctx *x = cmd->type == CT_CMD_ADD
+					  ? ct_engine_ctx_create(e, cmd->ctx, cmd->fd)
+					  : ctx_of(e, cmd->ctx);
+
+	switch (cmd->type) {
+	case CT_CMD_ADD:
+		if (!x) {
+			close(cmd->fd);
+			break;
+		}
+		x->pid = cmd->pid;
+		ct_pagemap_open(cmd->pid, &x->pagemap_fd);
+		break;
+	case CT_CMD_REMOVE:
+		if (x)
+			x->gone = true;
+		break;
+	case CT_CMD_RANGES:
+		if (x) {
+			free(x->ranges);
+			x->ranges = cmd->ranges;
+			cmd->ranges = NULL;
+		}
+		break;
+	}
+	free(cmd->ranges);
+	free(cmd);
+}
+
+static void take_orders(struct ct_engine *e)
+{
+	struct ct_engine_cmd *cmd, *next;
+	u64 count;
+
+	if (read(e->wake_fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	pthread_mutex_lock(&e->lock);
+	cmd = e->cmds;
+	e->cmds = NULL;
+	e->cmds_tail = &e->cmds;
+	pthread_mutex_unlock(&e->lock);
+	for (; cmd; cmd = next) {
+		next = cmd->next;
+		obey(e, cmd);
+	}
+}
+
+/* Children that were killed before they faulted never say a word. */
+static void sweep(struct ct_engine *e, u64 now)
+{
+	struct ct_engine_ctx *x, *next;
+
+	for (x = e->ctxs; x; x = next) {
+		next = x->next;
+		if (!x->pid && now - x->born_ns > SWEEP_NS)
+			x->gone = ct_uffd_unprotect(x->fd, 0, CT_PAGE_SIZE, false) == -ESRCH;
+		if (x->gone)
+			ctx_free(e, x);
+	}
+	e->next_sweep_ns = now + SWEEP_NS;
+}
+
+static bool anything_deferred(const struct ct_engine *e)
+{
+	const struct ct_engine_ctx *x;
+
+	for (x = e->ctxs; x; x = x->next)
+		if (x->nr_deferred)
+			return true;
+	return false;
+}
+
+static int timeout_ms(const struct ct_engine *e, u64 now, u64 spin_until)
+{
+	if (now < spin_until)
+		return 0;
+	if (e->unrung)
+		return 2;
+	return anything_deferred(e) ? 1 : SWEEP_NS / CT_NSEC_PER_MSEC;
+}
+
+/* Serves whom epoll has named; true: there was a message. */
+static bool serve_ready(struct ct_engine *e, const struct epoll_event *ev, int n,
+			struct ct_engine_ctx **ret_last)
+{
+	bool any = false, orders = false;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		struct ct_engine_ctx *x = ev[i].data.ptr;
+
+		if (!x) {
+			orders = true;
+			continue;
+		}
+		if (serve(e, x)) {
+			any = true;
+			*ret_last = x;
+		} else if (ev[i].events & (EPOLLHUP | EPOLLERR)) {
+			x->gone = true;
+			epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, x->fd, NULL);
+		}
+	}
+	/* Contexts are freed by orders and by the sweep only: not while they are named here. */
+	if (orders)
+		take_orders(e);
+	return any;
+}
+
+static void *engine_thread(void *arg)
+{
+	struct ct_engine *e = arg;
+	struct ct_engine_ctx *last = NULL, *x;
+	struct epoll_event ev[32];
+	u64 now, spin_until = 0;
+	u32 round = 0;
+	int n;
+
+	while (!atomic_load_explicit(&e->stop, memory_order_relaxed)) {
+		now = ct_now_ns();
+		/* Most faults follow one of the same process. */
+		if (last && now < spin_until && ++round % 8) {
+			if (serve(e, last))
+				spin_until = ct_now_ns() + SPIN_NS;
+			continue;
+		}
+		n = epoll_wait(e->epoll_fd, ev, ct_array_size(ev), timeout_ms(e, now, spin_until));
+		if (n > 0 && serve_ready(e, ev, n, &last))
+			spin_until = ct_now_ns() + SPIN_NS;
+		now = ct_now_ns();
+		for (x = n <= 0 ? e->ctxs : NULL; x; x = x->next)
+			ct_engine_retry(e, x);
+		if (e->unrung && now - e->rung_ns > RING_NS)
+			ring(e, now);
+		if (now >= e->next_sweep_ns) {
+			last = NULL;
+			sweep(e, now);
+		}
+	}
+	return NULL;
+}
+
+struct ct_armed *ct_armed_copy(const struct ct_armed *a)
+{
+	size_t len = a ? sizeof(*a) + a->nr * sizeof(a->v[0]) : 0;
+	struct ct_armed *b = a ? malloc(len) : NULL;
+
+	if (b)
+		memcpy(b, a, len);
+	return b;
+}
+
+static int order(struct ct_engine *e, struct ct_engine_cmd order)
+{
+	struct ct_engine_cmd *cmd = malloc(sizeof(*cmd));
+	u64 one = 1;
+
+	if (!cmd)
+		return -ENOMEM;
+	*cmd = order;
+	cmd->next = NULL;
+	pthread_mutex_lock(&e->lock);
+	*e->cmds_tail = cmd;
+	e->cmds_tail = &cmd->next;
+	pthread_mutex_unlock(&e->lock);
+	return write(e->wake_fd, &one, sizeof(one)) == sizeof(one) ? 0 : -errno;
+}
+
+u32 ct_engine_add(struct ct_engine *e, int uffd, s32 pid)
+{
+	u32 id = atomic_fetch_add(&e->next_id, 1);
+
+	if (!order(e,
+		   (struct ct_engine_cmd){ .type = CT_CMD_ADD, .ctx = id, .fd = uffd, .pid = pid }))
+		return id;
+	close(uffd);
+	return 0;
+}
+
+void ct_engine_remove(struct ct_engine *e, u32 ctx)
+{
+	order(e, (struct ct_engine_cmd){ .type = CT_CMD_REMOVE, .ctx = ctx });
+}
+
+void ct_engine_set_ranges(struct ct_engine *e, u32 ctx, struct ct_armed *ranges)
+{
+	if (order(e, (struct ct_engine_cmd){ .type = CT_CMD_RANGES, .ctx = ctx, .ranges = ranges }))
+		free(ranges);
+}
+
+int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct ct_engine *e = aligned_alloc(64, (sizeof(*e) + 63) & ~63UL);
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	memset(e, 0, offsetof(struct ct_engine, queue));
+	e->o = *opts;
+	e->caps = *opts->caps;
+	e->next_ticket = 1;
+	atomic_store(&e->next_id, 1);
+	e->cmds_tail = &e->cmds;
+	pthread_mutex_init(&e->lock, NULL);
+	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = e->epoll_fd < 0 || e->wake_fd < 0 ||
+			      epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, e->wake_fd, &ev)
+		      ? -errno
+		      : -pthread_create(&e->thread, NULL, engine_thread, e);
+	if (err) {
+		if (e->epoll_fd >= 0)
+			close(e->epoll_fd);
+		if (e->wake_fd >= 0)
+			close(e->wake_fd);
+		free(e);
+		return err;
+	}
+	*ret = e;
+	return 0;
+}
+
+void ct_engine_destroy(struct ct_engine *e)
+{
+	struct ct_seen seen;
+	u64 one = 1;
+
+	if (!e)
+		return;
+	atomic_store(&e->stop, true);
+	if (write(e->wake_fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(e->thread, NULL);
+	take_orders(e);
+	while (e->ctxs)
+		ctx_free(e, e->ctxs);
+	while (ct_engine_take(e, &seen))
+		if (seen.type == CT_SEEN_FORK)
+			close(seen.fd);
+	close(e->epoll_fd);
+	close(e->wake_fd);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}

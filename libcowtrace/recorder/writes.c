@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of writes that are on their way, and their end.
+ *
+ * The same page frame a microsecond after the write means nothing: the store may
+ * not have been tried again yet.  It is believed when the thread has been seen
+ * again, when the page has become exclusive, or when the process stands still.
+ *
+ * Invariant: a page is told once for each side of a fork.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/futex.h"
+#include "channel/stacks.h"
+#include "recorder/callers.h"
+#include "recorder/firsts.h"
+#include "recorder/writes.h"
+#include "sys/pagemap.h"
+
+/* Younger writes are let be: their stacks and pages are on their way. */
+#define RIPE_NS (5 * CT_NSEC_PER_MSEC)
+/* Nothing more is hoped for after this. */
+#define PATIENCE_NS (200 * CT_NSEC_PER_MSEC)
+/* A child whose clone was seen is read by then, or never. */
+#define BIRTH_NS (2 * CT_NSEC_PER_SEC)
+#define PENDING_MAX 65536u
+#define SEEN_TIDS 4096u
+
+struct pending {
+	struct ct_seen s;
+	struct ct_watch *w;
+	struct ct_activity activity; /* when it was taken in */
+	u32 site;
+	bool answered; /* the stack: nothing more will come */
+};
+
+struct ct_writes {
+	struct ct_engine *engine;
+	struct ct_watch **by_ctx;
+	u32 cap_ctx;
+	struct pending *v;
+	u32 nr, cap;
+	u64 next_ns;
+	u64 lost_told;
+	/* The newest write of a thread, by a hash of its id. */
+	struct {
+		s32 tid;
+		u64 t_ns;
+	} newest[SEEN_TIDS];
+};
+
+int ct_writes_create(struct ct_engine *engine, struct ct_writes **ret)
+{
+	struct ct_writes *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->engine = engine;
+	*ret = w;
+	return 0;
+}
+
+static void watch_free(struct ct_writes *ws, struct ct_watch *w)
+{
+	ws->by_ctx[w->ctx] = NULL;
+	if (w->uffd >= 0)
+		close(w->uffd);
+	free(w->armed);
+	free(w->epochs);
+	free(w);
+}
+
+void ct_writes_destroy(struct ct_writes *ws)
+{
+	u32 i;
+
+	if (!ws)
+		return;
+	for (i = 0; i < ws->cap_ctx; i++)
+		if (ws->by_ctx[i])
+			watch_free(ws, ws->by_ctx[i]);
+	free(ws->by_ctx);
+	free(ws->v);
+	free(ws);
+}
+
+static struct ct_watch *watch_of(const struct ct_writes *ws, u32 ctx)
+{
+	return ctx < ws->cap_ctx ? ws->by_ctx[ctx] : NULL;
+}
+
+static struct ct_watch *watch_create(struct ct_writes *ws, u32 ctx, int fd)
+{
+	u32 cap = ws->cap_ctx ? ws->cap_ctx : 64;
+	struct ct_watch *w, **v;
+
+	while (cap <= ctx)
+		cap *= 2;
+	if (cap > ws->cap_ctx) {
+		v = realloc(ws->by_ctx, cap * sizeof(*v));
+		if (!v)
+			return NULL;
+		memset(v + ws->cap_ctx, 0, (cap - ws->cap_ctx) * sizeof(struct ct_watch *));
+		ws->by_ctx = v;
+		ws->cap_ctx = cap;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return NULL;
+	w->ctx = ctx;
+	w->uffd = fd;
+	ws->by_ctx[ctx] = w;
+	return w;
+}
+
+void ct_writes_watch(struct ct_rec_ctx *c, struct ct_proc *p, int fd)
+{
+	int mine = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct ct_watch *w = NULL;
+	u32 ctx = 0;
+
+	if (mine >= 0)
+		ctx = ct_engine_add(c->engine, fd, p->pid);
+	else
+		close(fd);
+	if (ctx)
+		w = watch_create(c->writes, ctx, mine);
+	if (!w) {
+		if (ctx)
+			ct_engine_remove(c->engine, ctx);
+		if (mine >= 0)
+			close(mine);
+		return;
+	}
+	w->pid = p->pid;
+	w->proc = p;
+	w->process = p->id;
+	p->watch = w;
+}
+
+/* A fork that the engine saw; its child says who it is later. */
+static void on_fork(struct ct_writes *ws, const struct ct_seen *s)
+{
+	struct ct_watch *w = watch_of(ws, s->ctx), *child;
+
+	child = watch_create(ws, s->child, s->fd);
+	if (!child)
+		close(s->fd);
+	if (!w)
+		return;
+	if (w->nr_epochs == w->cap_epochs) {
+		u32 cap = w->cap_epochs ? w->cap_epochs * 2 : 8;
+		struct ct_epoch *v = realloc(w->epochs, cap * sizeof(*v));
+
+		if (!v)
+			return;
+		w->epochs = v;
+		w->cap_epochs = cap;
+	}
+	/* Numbered by the engine; one that was lost on the way leaves a hole. */
+	while (w->nr_epochs + 1 < s->epoch && w->nr_epochs < w->cap_epochs)
+		w->epochs[w->nr_epochs++] = (struct ct_epoch){ .settled = true };
+	if (w->nr_epochs < w->cap_epochs)
+		w->epochs[w->nr_epochs++] = (struct ct_epoch){ .child = s->child, .t_ns = s->t_ns };
+}
+
+static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
+{
+	struct ct_writes *ws = c->writes;
+	struct ct_watch *w = watch_of(ws, s->ctx);
+	struct pending *p;
+
+	if (!w) {
+		if (s->ticket)
+			ct_stack_drop(c->seg, s->ticket);
+		return;
+	}
+	p = &ws->v[ws->nr++];
+	memset(p, 0, sizeof(*p));
+	p->s = *s;
+	p->w = w;
+	p->answered = !s->ticket;
+	ct_activity_recent(c, &p->activity);
+	w->nr_pending++;
+	ws->newest[(u32)s->tid % SEEN_TIDS].tid = s->tid;
+	ws->newest[(u32)s->tid % SEEN_TIDS].t_ns = s->t_ns;
+}
+
+static bool has_room(struct ct_writes *ws)
+{
+	u32 cap = ws->cap ? ws->cap * 2 : 1024;
+	struct pending *v;
+
+	if (ws->nr < ws->cap)
+		return true;
+	v = cap <= PENDING_MAX ? realloc(ws->v, cap * sizeof(*v)) : NULL;
+	if (!v)
+		return false;
+	ws->v = v;
+	ws->cap = cap;
+	return true;
+}
+
+void ct_writes_ingest(struct ct_rec_ctx *c)
+{
+	struct ct_writes *ws = c->writes;
+	struct ct_watch *w;
+	struct ct_seen s;
+
+	/* What finds no room stays in the queue, which counts what it cannot hold. */
+	while (has_room(ws) && ct_engine_take(ws->engine, &s)) {
+		switch ((enum ct_seen_type)s.type) {
+		case CT_SEEN_WRITE:
+			on_write(c, &s);
+			break;
+		case CT_SEEN_FORK:
+			on_fork(ws, &s);
+			break;
+		case CT_SEEN_PID:
+			w = watch_of(ws, s.ctx);
+			if (w)
+				w->pid = s.tid;
+			break;
+		}
+	}
+}
+
+/* The stack: true when nothing more will come. */
+static bool collect(struct ct_rec_ctx *c, struct pending *p, bool last_chance)
+{
+	u64 pcs[CT_STACK_PCS];
+	u32 nr = 0;
+
+	if (p->answered)
+		return true;
+	switch (ct_stack_collect(c->seg, p->s.ticket, pcs, &nr)) {
+	case CT_STACK_PENDING:
+		if (!last_chance)
+			return false;
+		ct_stack_drop(c->seg, p->s.ticket);
+		break;
+	case CT_STACK_MOVED_ON:
+		break;
+	case CT_STACK_ANSWERED:
+		if (!nr || !p->w->proc)
+			break;
+		if (p->s.flags & CT_SEEN_WORDS)
+			nr = ct_callers_pick(p->w->proc->pid, p->w->proc->modmap, p->s.pc, pcs, nr);
+		else
+			/* As call sites are kept: one past the instruction. */
+			pcs[0]++;
+		p->site = nr ? ct_proc_site(c, p->w->proc, pcs, ct_min(nr, CT_SITE_PCS)) : 0;
+		if (p->site && (!(p->s.flags & CT_SEEN_WORDS) || nr > 1))
+			p->s.no_site = CT_SITE_KNOWN;
+		break;
+	}
+	p->answered = true;
+	return true;
+}
+
+/* The function at least, where there is no stack. */
+static u32 leaf_site(struct ct_rec_ctx *c, const struct pending *p)
+{
+	u64 pc = p->s.pc + 1;
+
+	return p->s.pc && p->w->proc ? ct_proc_site(c, p->w->proc, &pc, 1) : 0;
+}
+
+static bool seen_again(const struct ct_writes *ws, const struct ct_seen *s)
+{
+	u32 i = (u32)s->tid % SEEN_TIDS;
+
+	return ws->newest[i].tid == s->tid && ws->newest[i].t_ns > s->t_ns;
+}
+
+static bool is_exclusive(const struct ct_rec_ctx *c, u64 pfn)
+{
+	u64 flags;
+
+	/* Of a large folio the flag may be the head's. */
+	return c->caps.anon_exclusive && ct_kpage_flags(&c->kpage, pfn, 1, &flags) == 1 &&
+	       (flags & CT_KPF_ANON_EXCLUSIVE) &&
+	       !(flags & (CT_KPF_COMPOUND_HEAD | CT_KPF_COMPOUND_TAIL));
+}
+
+/* The frame there now; 0: none, or it cannot be read. */
+static u64 frame_now(const struct pending *p, const struct ct_image *img)
+{
+	u64 entry;
+	ct_ent ent;
+
+	if (img) {
+		ent = ct_image_get(img, p->s.page);
+		return ct_ent_is_page(ent) ? ct_ent_pfn(ent) : 0;
+	}
+	if (!p->w->proc || p->w->proc->pagemap_fd < 0 ||
+	    ct_pagemap_read(p->w->proc->pagemap_fd, p->s.page, 1, &entry) != 1 ||
+	    !(entry & CT_PM_PRESENT) || (entry & CT_PM_FILE))
+		return 0;
+	return entry & CT_PM_PFN_MASK;
+}
+
+/* enum cowtrace_action; RETRY: not yet. */
+static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct_image *img,
+		  bool last_chance)
+{
+	u64 now = p->s.pfn ? frame_now(p, img) : 0;
+	struct ct_activity activity;
+
+	if (!now)
+		return COWTRACE_UNCERTAIN;
+	if (p->s.flags & CT_SEEN_ZERO)
+		return now != p->s.pfn ? COWTRACE_ALLOC_ZEROED : COWTRACE_RETRY;
+	if (now != p->s.pfn) {
+		ct_activity_recent(c, &activity);
+		/* Anything may have moved it; then only a copy that was foreseen is believed. */
+		if ((ct_activity_moved(&p->activity, &activity) || activity.ksm) &&
+		    p->s.predicted != COWTRACE_COPY && p->s.likely != COWTRACE_COPY)
+			return COWTRACE_UNCERTAIN;
+		return COWTRACE_COPY;
+	}
+	if (img || seen_again(c->writes, &p->s) || is_exclusive(c, now))
+		return COWTRACE_REUSE;
+	return last_chance ? COWTRACE_UNCERTAIN : COWTRACE_RETRY;
+}
+
+/* Which fork, and which side of it.  -EAGAIN: the child has yet to be read. */
+static int place(const struct ct_watch *w, u32 epoch, u64 give_up_before, u32 *ret_fork,
+		 enum ct_side *ret_side)
+{
+	for (epoch = ct_min(epoch, w->nr_epochs); epoch; epoch--) {
+		const struct ct_epoch *ep = &w->epochs[epoch - 1];
+
+		if (!ep->settled && ep->t_ns >= give_up_before)
+			return -EAGAIN;
+		if (!ep->fork)
+			continue; /* nobody counted it: the pages are the older one's */
+		*ret_fork = ep->fork;
+		*ret_side = CT_SIDE_PARENT;
+		return 0;
+	}
+	*ret_fork = w->birth_fork;
+	*ret_side = CT_SIDE_CHILD;
+	return 0;
+}
+
+static struct ct_share *share_of(const struct ct_proc *p, u32 fork, enum ct_side side)
+{
+	struct ct_share *s;
+
+	for (s = p ? p->shares : NULL; s; s = s->next)
+		if (s->fork->id == fork && s->side == side)
+			return s;
+	return NULL;
+}
+
+/* Where the page was at the fork. */
+static u64 source_of(const struct ct_share *s, u64 page)
+{
+	const struct ct_extents *x = &s->extents;
+	u32 lo = 0, hi = x->nr;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (x->v[mid].page + x->v[mid].pages <= page)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < x->nr && x->v[lo].page <= page)
+		return page - x->v[lo].page + x->v[lo].src;
+	return page;
+}
+
+/* False: it is told already. */
+static bool note_first(struct ct_share *s, const struct pending *p)
+{
+	const u8 value = (u8)(1 + p->s.no_site);
+	u64 page = source_of(s, p->s.page), i;
+	bool first;
+
+	if (!(p->s.flags & CT_SEEN_WHOLE))
+		return ct_firsts_add(&s->firsts, page, value);
+	first = ct_firsts_add(&s->firsts, page, value);
+	page &= ~(CT_HUGE_PAGES - 1);
+	for (i = 0; i < CT_HUGE_PAGES; i++)
+		ct_firsts_add(&s->firsts, page + i, value);
+	return first;
+}
+
+static void tell(struct ct_rec_ctx *c, const struct pending *p, u32 fork, enum ct_side side,
+		 u8 observed)
+{
+	const struct ct_seen *s = &p->s;
+	struct ct_rec rec = { .type = CT_REC_WRITE };
+	bool whole = s->flags & CT_SEEN_WHOLE;
+
+	rec.write.process = p->w->process;
+	rec.write.fork = fork;
+	rec.write.side = side;
+	rec.write.t_ns = ct_rec_since(c, s->t_ns);
+	rec.write.page = whole ? s->page & ~(CT_HUGE_PAGES - 1) : s->page;
+	rec.write.pages = whole ? CT_HUGE_PAGES : 1;
+	rec.write.site = p->site ? p->site : leaf_site(c, p);
+	rec.write.no_site = s->no_site;
+	rec.write.access = s->access;
+	rec.write.syscall = s->syscall;
+	rec.write.pc = s->pc;
+	rec.write.predicted = s->predicted;
+	rec.write.reason = s->reason;
+	rec.write.decides = s->decides;
+	rec.write.likely = s->likely;
+	rec.write.observed = observed;
+	rec.write.huge = s->flags & CT_SEEN_HUGE;
+	ct_outbox_put(c->out, &rec);
+}
+
+/* True: it is told, or there is nothing to tell. */
+static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_image *img,
+		   bool standstill, u64 now)
+{
+	bool last_chance = standstill || now - p->s.t_ns > PATIENCE_NS;
+	struct ct_share *share;
+	enum ct_side side;
+	bool waited;
+	u8 observed;
+	u32 fork;
+
+	if (place(p->w, p->s.epoch, standstill ? UINT64_MAX : now - BIRTH_NS, &fork, &side))
+		return false;
+	waited = p->answered;
+	if (!collect(c, p, last_chance))
+		return false;
+	observed = observe(c, p, img, last_chance);
+	if (observed == COWTRACE_RETRY) {
+		if (!last_chance)
+			return false;
+		observed = COWTRACE_UNCERTAIN;
+	}
+	/*
+	 * The process stands still, the handler has not run and the page is what it
+	 * was: the store has not been tried again.  It will fault anew.
+	 */
+	if (standstill && !waited && p->s.no_site == CT_NO_BLOCKED_SIGNAL &&
+	    observed == COWTRACE_REUSE)
+		return true;
+	share = share_of(p->w->proc, fork, side);
+	if (!share || note_first(share, p))
+		tell(c, p, fork, side, observed);
+	return true;
+}
+
+static void let_go(struct ct_writes *ws, struct ct_watch *w)
+{
+	w->nr_pending--;
+	if (w->ended && !w->nr_pending)
+		watch_free(ws, w);
+}
+
+void ct_writes_run(struct ct_rec_ctx *c, u64 now)
+{
+	struct ct_writes *ws = c->writes;
+	u32 i, kept = 0;
+
+	ct_writes_ingest(c);
+	for (i = 0; i < ws->nr; i++) {
+		struct pending *p = &ws->v[i];
+
+		if (now - p->s.t_ns < RIPE_NS || !finish(c, p, NULL, false, now))
+			ws->v[kept++] = *p;
+		else
+			let_go(ws, p->w);
+	}
+	ws->nr = kept;
+	ws->next_ns = kept ? now + RIPE_NS : UINT64_MAX;
+	if (ct_engine_lost(ws->engine) > ws->lost_told) {
+		ct_rec_note(c, 0, "warning", "writes_lost",
+			    "%llu first writes found the queue full: the recorder was late, they "
+			    "have no call site",
+			    (unsigned long long)(ct_engine_lost(ws->engine) - ws->lost_told));
+		ws->lost_told = ct_engine_lost(ws->engine);
+	}
+}
+
+u64 ct_writes_due(const struct ct_rec_ctx *c)
+{
+	return c->writes->next_ns ? c->writes->next_ns : UINT64_MAX;
+}
+
+void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_image *now,
+		      u32 max_epoch)
+{
+	struct ct_writes *ws = c->writes;
+	u64 t = ct_now_ns();
+	u32 i, kept = 0;
+
+	if (!ws || !p->watch)
+		return;
+	ct_writes_ingest(c);
+	for (i = 0; i < ws->nr; i++) {
+		struct pending *q = &ws->v[i];
+
+		if (q->w != p->watch || q->s.epoch >= max_epoch || !finish(c, q, now, true, t))
+			ws->v[kept++] = *q;
+		else
+			let_go(ws, q->w);
+	}
+	ws->nr = kept;
+}
+
+static struct ct_watch *find_unborn(struct ct_writes *ws, s32 pid)
+{
+	u32 i;
+
+	for (i = ws->cap_ctx; i; i--)
+		if (ws->by_ctx[i - 1] && ws->by_ctx[i - 1]->pid == pid &&
+		    !ws->by_ctx[i - 1]->process)
+			return ws->by_ctx[i - 1];
+	return NULL;
+}
+
+void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child, u32 fork,
+		    const struct ct_image *at_clone)
+{
+	struct ct_writes *ws = c->writes;
+	struct ct_watch *w;
+	u32 i;
+
+	if (!ws)
+		return;
+	ct_writes_ingest(c);
+	w = find_unborn(ws, child->pid);
+	if (!w)
+		return;
+	w->proc = child;
+	w->process = child->id;
+	w->birth_fork = fork;
+	child->watch = w;
+	/* Protected as its parent was. */
+	if (parent->watch)
+		w->armed = ct_armed_copy(parent->watch->armed);
+	for (i = parent->watch ? parent->watch->nr_epochs : 0; i; i--) {
+		struct ct_epoch *ep = &parent->watch->epochs[i - 1];
+
+		if (ep->child != w->ctx)
+			continue;
+		/* What came before the clone is the older forks'. */
+		ct_writes_settle(c, parent, at_clone, i);
+		ep->fork = fork;
+		ep->settled = true;
+		break;
+	}
+}
+
+void ct_writes_ended(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	struct ct_watch *w = p->watch;
+
+	if (!w)
+		return;
+	ct_writes_settle(c, p, NULL, UINT32_MAX);
+	ct_engine_remove(c->engine, w->ctx);
+	p->watch = NULL;
+	w->proc = NULL;
+	w->ended = true;
+	if (!w->nr_pending)
+		watch_free(c->writes, w);
+}

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "preload/preload.h"
+#include "traced/altstack.h"
 #include "traced/env.h"
 #include "traced/exithook.h"
 #include "traced/forkhook.h"
@@ -182,14 +183,38 @@ static void note_thread(struct ct_call *call, pthread_t thread, const pthread_at
 	ct_call_end(call, &ev, CT_SITE_FULL);
 }
 
+static void *thread_begin(void *arg)
+{
+	struct ct_thread_start start = *(struct ct_thread_start *)arg;
+	void *ret;
+
+	ct_altstack_take(arg);
+	ret = start.fn(start.arg);
+	ct_altstack_leave();
+	return ret;
+}
+
+ct_public void pthread_exit(void *ret)
+{
+	ct_altstack_leave();
+	CT_NEXT(pthread_exit)(ret);
+	__builtin_unreachable();
+}
+
 ct_public int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
 			     void *arg)
 {
+	struct ct_thread_start *start = NULL;
 	struct ct_call call;
 	int ret;
 
 	ct_call_begin(&call);
-	ret = CT_NEXT(pthread_create)(thread, attr, fn, arg);
+	if (call.t_ns)
+		start = ct_altstack_offer(&call.self, fn, arg);
+	ret = start ? CT_NEXT(pthread_create)(thread, attr, thread_begin, start)
+		    : CT_NEXT(pthread_create)(thread, attr, fn, arg);
+	if (ret && start)
+		ct_altstack_withdraw(start);
 	/* A detached thread may be gone: only its address is used. */
 	if (!ret && call.t_ns)
 		note_thread(&call, *thread, attr);

@@ -29,6 +29,7 @@
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */
 #define CT_TAG_NAME 64u
 #define CT_STACK_PCS 28u /* frames of a first write's call site */
+#define CT_STACK_PIECES 512u /* alternate stacks of one process for our handler */
 
 /* ct_segment.state */
 enum {
@@ -135,6 +136,8 @@ struct ct_slot {
 	 */
 	u32 stack_signal;
 	_Atomic u32 no_stacks;
+	/* Traced side only: signals whose sa_mask has stack_signal, as the program sees it. */
+	_Atomic u64 sa_masks;
 
 	/* The stack pointer and thread pointer of the asking thread at birth. */
 	u64 sp;
@@ -263,6 +266,12 @@ struct ct_segment {
 
 	/* Threads that have our handler's stack: slot << 32 | tid, or 0 (threads.h). */
 	_Atomic u64 threads[CT_SEG_THREADS] __attribute__((aligned(64)));
+
+	/*
+	 * Traced side only: who has which of its process's alternate stacks: a thread
+	 * id, -1 where it is not known yet, or 0 (altstack.h).  Sparse.
+	 */
+	_Atomic s32 stack_owners[CT_SEG_SLOTS][CT_STACK_PIECES] __attribute__((aligned(64)));
 
 	struct ct_slot slots[CT_SEG_SLOTS] __attribute__((aligned(64)));
 	struct ct_stack stacks[CT_SEG_STACKS] __attribute__((aligned(64)));

@@ -20,6 +20,7 @@
 #include "traced/attach.h"
 #include "traced/exithook.h"
 #include "traced/forkhook.h"
+#include "traced/sighandler.h"
 #include "traced/stack.h"
 
 #define LIBRARY_NAME "libcowtrace-preload.so"
@@ -106,7 +107,7 @@ static void slot_take(struct ct_segment *seg, u32 idx, s32 pid)
 	atomic_store_explicit(&slot->state, CT_SLOT_LIVE, memory_order_release);
 }
 
-static void say_hello(struct ct_shim *shim)
+static void say_hello(struct ct_shim *shim, u32 *ret_slot)
 {
 	struct ct_hello hello = {
 		.magic = CT_HELLO_MAGIC,
@@ -120,10 +121,11 @@ static void say_hello(struct ct_shim *shim)
 	hello.own[1][0] = (u64)shim;
 	hello.own[1][1] = (u64)shim + ct_page_up(sizeof(*shim));
 	if (!shim->env_recorder[0] ||
-	    ct_hello_say(strchr(shim->env_recorder, '=') + 1, &hello, &seg, &slot))
+	    ct_hello_say(strchr(shim->env_recorder, '=') + 1, &hello, shim, &seg, &slot))
 		return;
 	slot_take(seg, slot, hello.pid);
 	shim->seg = seg;
+	*ret_slot = slot;
 }
 
 static void fill_env(struct ct_shim *shim, char **envp)
@@ -140,6 +142,7 @@ static void fill_env(struct ct_shim *shim, char **envp)
 void ct_attach(char **envp)
 {
 	struct ct_shim *shim;
+	u32 slot = 0;
 	long at;
 
 	if (ct_shim)
@@ -153,11 +156,13 @@ void ct_attach(char **envp)
 	ct_next_find_all(shim);
 	fill_env(shim, envp);
 	shim->thread_stack_len = default_thread_stack();
-	say_hello(shim);
+	say_hello(shim, &slot);
 	ct_shim = shim;
 	if (!shim->seg)
 		return;
 	ct_stack_warm();
+	if (shim->uffd)
+		ct_sighandler_install(shim, slot);
 	ct_exithook_register();
 	ct_forkhook_register();
 }

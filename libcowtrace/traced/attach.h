@@ -21,10 +21,11 @@ void ct_next_find_all(struct ct_shim *shim);
 
 /*
  * The exchange: address is the value of CT_ENV_RECORDER.  On success the
- * segment is mapped and *ret_slot is ours, CLAIMED.  Nothing stays open.
+ * segment is mapped and *ret_slot is ours, CLAIMED; where the segment's engine is
+ * uffd, shim->uffd and the stacks' range are filled in.  Nothing stays open.
  * Returns 0 or -errno.
  */
-int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_segment **ret_seg,
-		 u32 *ret_slot);
+int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_shim *shim,
+		 struct ct_segment **ret_seg, u32 *ret_slot);
 
 #endif

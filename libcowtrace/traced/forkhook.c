@@ -20,6 +20,7 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "channel/slot.h"
+#include "traced/altstack.h"
 #include "traced/forkhook.h"
 #include "traced/guard.h"
 #include "traced/self.h"
@@ -35,6 +36,7 @@ enum {
 };
 
 #define DEPTH_MAX 4u
+#define ARM_TRIES 8u
 
 /*
  * Initial-exec: no allocation at first use.  It lies in the page of the thread
@@ -133,6 +135,20 @@ static void signals_release(u64 old)
 	ct_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 }
 
+/* A forked child has its parent's handlers; another thread's exec does not concern it. */
+static void inherit_handler(struct ct_slot *child, struct ct_slot *parent)
+{
+	u32 no_stacks = atomic_load_explicit(&parent->no_stacks, memory_order_relaxed);
+
+	child->stack_signal = parent->stack_signal;
+	atomic_store_explicit(&child->sa_masks,
+			      atomic_load_explicit(&parent->sa_masks, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(&child->no_stacks,
+			      no_stacks == CT_STACKS_EXEC ? CT_STACKS_OK : no_stacks,
+			      memory_order_relaxed);
+}
+
 static void begin(struct ct_fork *fork, u32 how)
 {
 	struct ct_self self;
@@ -157,6 +173,7 @@ static void begin(struct ct_fork *fork, u32 how)
 	atomic_store_explicit(&slot->phase_now, slot->phase, memory_order_relaxed);
 	slot->nr_pcs = ct_stack_capture(slot->pcs, CT_SITE_PCS);
 	slot->tid = self.tid;
+	inherit_handler(slot, &self.seg->slots[self.slot]);
 	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_begun, 1, memory_order_relaxed);
 	fork->parent = self.slot;
 	fork->generation = slot->generation;
@@ -176,17 +193,46 @@ void ct_fork_begin(struct ct_fork *fork, u32 how)
 	signals_release(signals);
 }
 
+/*
+ * Has the recorder protect this process's memory.  Another thread may be asking
+ * for something: after it.
+ */
+static void arm(struct ct_segment *seg, u32 slot)
+{
+	u32 i;
+
+	for (i = 0; i < ARM_TRIES && ct_ask(seg, slot, CT_ASK_ARM) == -EBUSY; i++)
+		ct_ask_join(seg, slot);
+}
+
+/* Quiet, its child will not be traced; but what it has shared is still asked for. */
+static void arm_quietly(void)
+{
+	const struct ct_shim *shim = __atomic_load_n(&ct_shim, __ATOMIC_ACQUIRE);
+
+	if (shim && shim->quiet && shim->uffd && shim->seg && shim->quiet_slot >= 0)
+		ct_ask(shim->seg, (u32)shim->quiet_slot, CT_ASK_ARM);
+}
+
 void ct_fork_stamp(struct ct_fork *fork)
 {
 	struct ct_segment *seg = segment();
+	u64 now;
 
 	/* Not even the clock where nothing is traced: it may be a system call. */
-	if (fork->slot < 0 || !seg)
+	if (fork->slot < 0 || !seg) {
+		arm_quietly();
 		return;
+	}
 	fork->clone_ns = ct_now_ns();
-	seg->slots[fork->slot].clone_ns = fork->clone_ns;
-	atomic_store_explicit(&seg->slots[fork->parent].fork_began_ns, fork->clone_ns,
-			      memory_order_relaxed);
+	now = fork->clone_ns;
+	if (ct_shim->uffd) {
+		arm(seg, fork->parent);
+		/* From here on a write to memory of the program is a fault: none but the stack. */
+		now = ct_now_ns();
+	}
+	seg->slots[fork->slot].clone_ns = now;
+	atomic_store_explicit(&seg->slots[fork->parent].fork_began_ns, now, memory_order_relaxed);
 }
 
 /*
@@ -211,6 +257,7 @@ static int slot_for_birth(struct ct_segment *seg, const struct ct_fork *fork)
 	atomic_store_explicit(&slot->phase_now, from->phase, memory_order_relaxed);
 	slot->nr_pcs = ct_min(from->nr_pcs, CT_SITE_PCS);
 	memcpy(slot->pcs, from->pcs, sizeof(slot->pcs));
+	inherit_handler(slot, from);
 	slot->clone_ns = ct_now_ns();
 	return idx;
 }
@@ -280,6 +327,8 @@ void ct_fork_born(struct ct_fork *fork)
 	signals = signals_hold();
 	idx = be_born(seg, fork);
 	fork->slot = -1; /* once; it is our own copy */
+	if (idx >= 0 && seg->slots[idx].stack_signal)
+		ct_altstack_born(seg, (u32)idx, seg->slots[idx].tid);
 	signals_release(signals);
 	if (idx >= 0)
 		ct_ask(seg, (u32)idx, CT_ASK_BIRTH);

@@ -19,7 +19,9 @@
 
 #include "base/futex.h"
 #include "channel/filters.h"
+#include "traced/altstack.h"
 #include "traced/attach.h"
+#include "traced/uffd.h"
 
 static void raw_close(int fd)
 {
@@ -92,11 +94,11 @@ static int open_socket(const struct sockaddr_un *sun, socklen_t len)
 	return fd;
 }
 
-/* Receives the welcome; *ret_fd is the descriptor beside it, or -1. */
-static int receive(int sock, struct ct_welcome *ret, int *ret_fd)
+/* Receives the welcome; ret_fds: the descriptors beside it, or -1. */
+static int receive(int sock, struct ct_welcome *ret, int ret_fds[2])
 {
 	union {
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
@@ -111,12 +113,12 @@ static int receive(int sock, struct ct_welcome *ret, int *ret_fd)
 	do
 		n = ct_sys3(SYS_recvmsg, sock, &msg, MSG_CMSG_CLOEXEC);
 	while (n == -EINTR && ct_now_ns() < until);
-	*ret_fd = -1;
 	if (n < 0)
 		return (int)n;
 	cmsg = CMSG_FIRSTHDR(&msg);
 	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
-		memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(int));
+		memcpy(ret_fds, CMSG_DATA(cmsg),
+		       ct_min(cmsg->cmsg_len - CMSG_LEN(0), 2 * sizeof(int)));
 	return n == sizeof(*ret) ? 0 : -EPROTO;
 }
 
@@ -139,13 +141,38 @@ static int map_segment(int memfd, u64 size, struct ct_segment **ret)
 	return 0;
 }
 
-int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_segment **ret_seg,
-		 u32 *ret_slot)
+/* Welcomed: the segment, and what its engine wants of us. */
+static int accept_welcome(int sock, const struct ct_welcome *welcome, const int fds[2],
+			  struct ct_shim *shim, struct ct_segment **ret_seg)
+{
+	struct ct_segment *seg;
+	u64 own[2];
+	int ret;
+
+	if (welcome->status)
+		return welcome->status;
+	if (fds[0] < 0 || welcome->slot >= CT_SEG_SLOTS)
+		return -EPROTO;
+	ret = map_segment(fds[0], welcome->seg_size, &seg);
+	if (ret)
+		return ret;
+	*ret_seg = seg;
+	if (seg->engine != CT_ENGINE_UFFD)
+		return 0;
+	ct_altstack_reserve(shim);
+	own[0] = shim->stacks_start;
+	own[1] = shim->stacks_end;
+	shim->uffd = !ct_uffd_offer(sock, fds[1], own);
+	return 0;
+}
+
+int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_shim *shim,
+		 struct ct_segment **ret_seg, u32 *ret_slot)
 {
 	struct ct_welcome welcome;
 	struct sockaddr_un sun;
 	socklen_t len;
-	int sock, memfd = -1;
+	int sock, fds[2] = { -1, -1 };
 	int ret = parse_address(address, &sun, &len, hello);
 
 	if (ret)
@@ -155,15 +182,12 @@ int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_segment 
 		return sock;
 	ret = (int)ct_sys6(SYS_sendto, sock, (long)hello, sizeof(*hello), MSG_NOSIGNAL, 0, 0);
 	if (ret >= 0)
-		ret = receive(sock, &welcome, &memfd);
+		ret = receive(sock, &welcome, fds);
+	if (!ret)
+		ret = accept_welcome(sock, &welcome, fds, shim, ret_seg);
 	raw_close(sock);
-	if (!ret)
-		ret = welcome.status;
-	if (!ret && (memfd < 0 || welcome.slot >= CT_SEG_SLOTS))
-		ret = -EPROTO;
-	if (!ret)
-		ret = map_segment(memfd, welcome.seg_size, ret_seg);
-	raw_close(memfd);
+	raw_close(fds[0]);
+	raw_close(fds[1]);
 	if (!ret)
 		*ret_slot = welcome.slot;
 	return ret;

@@ -42,6 +42,7 @@
 	X(sbrk)              \
 	X(prctl)             \
 	X(pthread_create)    \
+	X(pthread_exit)      \
 	X(__register_atfork) \
 	X(__cxa_atexit)      \
 	X(__cxa_at_quick_exit)
@@ -63,6 +64,11 @@ struct ct_shim {
 	/* Our own library in memory, [start, end): frames in it are not shown. */
 	u64 text_start, text_end;
 	size_t thread_stack_len; /* default, guard included */
+	/* The uffd engine, all 0 without it: has a userfaultfd; its handler's signal; stacks. */
+	bool uffd;
+	s32 stack_signal;
+	u64 stacks_start, stacks_end;
+	size_t stack_min_len; /* an alternate stack of the program's own must have */
 	/* What an exec must pass on: "NAME=value", or empty. */
 	char env_recorder[192];
 	char env_preload[768];

@@ -20,6 +20,14 @@
  */
 u32 ct_stack_capture(u64 *ret_pcs, u32 max_pcs);
 
+/*
+ * In a signal handler: the same for the instruction that the signal has
+ * interrupted.  ret_pcs[0] is that instruction itself, the others are return
+ * addresses.  Where it lies in this library, ret_pcs[0] is the last byte of the
+ * call that led here.  The handler's own frames cost some 1 us more.
+ */
+u32 ct_stack_capture_interrupted(u64 *ret_pcs, u32 max_pcs);
+
 /* Lets the unwinder build its table, once, before any thread and any fork. */
 void ct_stack_warm(void);
 

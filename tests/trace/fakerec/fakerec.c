@@ -10,6 +10,8 @@
  *   -d  every answer comes that late            -r  refuse every HELLO
  *   -k  kill -9 itself at the Nth POINT         -s  stop itself at the Nth POINT
  *   POINT: hello, take (an ask is taken, not answered), done (answered), event
+ *   -u  hand out a userfaultfd: arm all, serve all writes, ask for stacks
+ *   -U  the same, but without the device: what an image says then
  *   -p  do not preload, only record (for comparison of costs)
  *
  * It runs in a child of its own; the exit status is the command's.
@@ -34,6 +36,7 @@
 #include "channel/hello.h"
 #include "channel/ring.h"
 #include "channel/slot.h"
+#include "engine.h"
 
 enum { AT_NEVER, AT_HELLO, AT_TAKE, AT_DONE, AT_EVENT };
 
@@ -46,6 +49,8 @@ struct fault {
 static struct {
 	struct ct_segment *seg;
 	int memfd, sock;
+	int device; /* the engine's, or -1 */
+	bool engine;
 	FILE *log;
 	u64 delay_ns;
 	bool refuse;
@@ -116,9 +121,11 @@ static void socket_make(void)
 static void send_welcome(int conn, struct ct_welcome *welcome)
 {
 	union {
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
+	const int fds[2] = { rec.memfd, rec.device };
+	const size_t len = (rec.device < 0 ? 1 : 2) * sizeof(int);
 	struct iovec iov = { welcome, sizeof(*welcome) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
@@ -126,12 +133,12 @@ static void send_welcome(int conn, struct ct_welcome *welcome)
 		struct cmsghdr *cmsg;
 
 		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
+		msg.msg_controllen = CMSG_SPACE(len);
 		cmsg = CMSG_FIRSTHDR(&msg);
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &rec.memfd, sizeof(int));
+		cmsg->cmsg_len = CMSG_LEN(len);
+		memcpy(CMSG_DATA(cmsg), fds, len);
 	}
 	sendmsg(conn, &msg, MSG_NOSIGNAL);
 }
@@ -158,11 +165,13 @@ static void serve_hello(void)
 	fprintf(rec.log, "hello pid=%d slot=%u own=%" PRIu64 "\n", hello.pid, welcome.slot,
 		(hello.own[0][1] - hello.own[0][0]) >> CT_PAGE_SHIFT);
 	send_welcome(conn, &welcome);
+	if (rec.engine && !welcome.status)
+		engine_welcome(conn, hello.pid);
 }
 
 static void serve_ask(u32 idx)
 {
-	static const char *const names[] = { "none", "birth", "exit", "exec" };
+	static const char *const names[] = { "none", "birth", "exit", "exec", "arm" };
 	struct ct_slot *slot = &rec.seg->slots[idx];
 	u32 kind = ct_ask_take(rec.seg, idx);
 	struct timespec ts = { .tv_sec = (time_t)(rec.delay_ns / CT_NSEC_PER_SEC),
@@ -183,6 +192,8 @@ static void serve_ask(u32 idx)
 		names[kind], slot->pid, parent, slot->how, slot->tid,
 		rec.seg->phases[slot->phase % 64], rec.seg->phases[slot->phase_now % 64],
 		slot->nr_pcs, slot->born_ns - slot->clone_ns, slot->prepare_ns);
+	if (kind == CT_ASK_ARM)
+		engine_arm(slot->pid);
 	if (kind == CT_ASK_EXEC)
 		fprintf(rec.log, " path=%s", slot->exec_path);
 	waited = ct_ask_done(rec.seg, idx);
@@ -272,6 +283,8 @@ static void serve(void)
 		while ((idx = ct_ask_next(rec.seg)) >= 0)
 			serve_ask((u32)idx);
 		drain(now);
+		if (rec.engine)
+			engine_gather(false);
 		if (poll(&pfd, 1, 0) > 0)
 			serve_hello();
 		if (now - reaped_ns > 20 * CT_NSEC_PER_MSEC) {
@@ -284,6 +297,8 @@ static void serve(void)
 	for (i = 0; i < 16; i++)
 		drain(ct_now_ns() + i * CT_RING_STUCK_NS);
 	reap_slots();
+	if (rec.engine)
+		engine_gather(true);
 	log_end();
 }
 
@@ -323,12 +338,12 @@ static pid_t start_command(char **argv, bool preload)
 int main(int argc, char **argv)
 {
 	u64 hold_ms = 2000;
-	bool preload = true;
+	bool preload = true, device = false;
 	pid_t recorder, command;
 	int opt, status;
 
 	rec.log = stderr;
-	while ((opt = getopt(argc, argv, "+l:H:d:k:s:rp")) != -1) {
+	while ((opt = getopt(argc, argv, "+l:H:d:k:s:rpuU")) != -1) {
 		if (opt == 'l')
 			rec.log = fopen(optarg, "we");
 		else if (opt == 'H')
@@ -341,6 +356,8 @@ int main(int argc, char **argv)
 			fault_set(&rec.fault[1], optarg, SIGSTOP);
 		else if (opt == 'r')
 			rec.refuse = true;
+		else if (opt == 'u' || opt == 'U')
+			rec.engine = true, device |= opt == 'u';
 		else if (opt == 'p')
 			preload = false;
 		else
@@ -350,10 +367,15 @@ int main(int argc, char **argv)
 		die("usage: COWTRACE_PRELOAD=LIB fakerec [OPTIONS] CMD");
 	segment_make(hold_ms * CT_NSEC_PER_MSEC);
 	socket_make();
+	rec.device = -1;
+	if (rec.engine)
+		rec.seg->engine = CT_ENGINE_UFFD;
 	recorder = fork();
 	if (!recorder) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGTERM, on_term);
+		if (device)
+			rec.device = engine_start(rec.seg, rec.log);
 		serve();
 		_exit(0);
 	}

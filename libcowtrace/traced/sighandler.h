@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handler that answers the recorder's question for a stack.
+ */
+#ifndef CT_TRACED_SIGHANDLER_H
+#define CT_TRACED_SIGHANDLER_H
+
+#include "traced/self.h"
+#include "traced/shim.h"
+
+/*
+ * SIGRTMAX - 2: libc hands real-time signals out from both ends of its range,
+ * and programs that number them by hand begin at the ends as well.
+ */
+#define CT_STACK_SIGNAL 62
+
+/* Stack that the handler and the unwinder use beside the kernel's frame, bytes. */
+#define CT_HANDLER_LEN 4096u
+
+/*
+ * In the constructor, with shim->seg and the stacks' range set: installs the
+ * handler and says so in the slot; sets shim->stack_signal.  Does nothing where
+ * the image inherited SIG_IGN for the signal, or where there is no stack.
+ */
+void ct_sighandler_install(struct ct_shim *shim, u32 slot);
+
+/* The signal's bit in the kernel's sets. */
+static inline u64 ct_sighandler_bit(void)
+{
+	return 1ULL << (CT_STACK_SIGNAL - 1);
+}
+
+/* The program uses the signal itself, or the process is past being asked. */
+static inline bool ct_sighandler_given_up(const struct ct_self *self)
+{
+	return atomic_load_explicit(&self->seg->slots[self->slot].no_stacks,
+				    memory_order_relaxed) == CT_STACKS_TAKEN;
+}
+
+#endif

@@ -28,7 +28,7 @@
 #define CT_SEG_MEMFD_NAME "cowtrace-segment"
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */
 #define CT_TAG_NAME 64u
-#define CT_STACK_PCS 28u /* frames of a first write's call site */
+#define CT_STACK_PCS 28u     /* frames of a first write's call site */
 #define CT_STACK_PIECES 512u /* alternate stacks of one process for our handler */
 
 /* ct_segment.state */

@@ -78,6 +78,16 @@ struct fl_count {
 	uint32_t unsure;
 };
 
+/*
+ * First writes, by the model: the first of each page that was there at the newest fork
+ * of its process.  The writing function is that of region and role (work.c).
+ */
+struct fl_first {
+	uint32_t copied;
+	uint32_t reused; /* nobody else mapped it any more */
+	uint32_t unsure; /* one or the other: see fl_count */
+};
+
 /* One page of one process. */
 struct fl_page {
 	uint64_t base[FL_NR_JUDGES]; /* when its epoch began; 0: not present */
@@ -86,6 +96,7 @@ struct fl_page {
 	uint8_t side;
 	bool dropped; /* since the epoch began */
 	bool unsure;
+	bool untouched; /* there at its process's newest fork, and not written since */
 };
 
 struct fl_region {
@@ -110,6 +121,7 @@ struct fl_fork {
 	pid_t parent_pid, child_pid;
 	uint64_t start[FL_NR_REGIONS]; /* at the fork */
 	struct fl_count n[FL_NR_JUDGES][FL_NR_SIDES][FL_NR_REGIONS];
+	struct fl_first first[FL_NR_SIDES][FL_NR_REGIONS];
 };
 
 struct fl_writer {
@@ -135,6 +147,8 @@ struct fl {
 	uint32_t nr_pages; /* of all regions */
 	struct fl_proc procs[FL_NR_PROCS];
 	struct fl_writer writers[FL_NR_REGIONS][FL_NR_ROLES];
+	/* First writes to pages that nobody shared any more, by the parent of all. */
+	uint32_t late[FL_NR_REGIONS];
 
 	_Atomic uint32_t steps[64]; /* futex words of the scenario */
 	_Atomic uint32_t next_obj;

@@ -87,9 +87,28 @@ static uint32_t new_obj(struct fl *fl)
 	return obj;
 }
 
-/* What one write does to one page: this is the whole theory of copy-on-write. */
-static void write_page(struct fl *fl, struct fl_page *pg, bool huge, struct fl_writer *w)
+/* A page's first write since the newest fork of its process. */
+static void first_write(struct fl *fl, const struct fl_page *pg, int region, bool copied,
+			bool unsure)
 {
+	struct fl_first *first = &fl->forks[pg->fork].first[pg->side][region];
+
+	if (!pg->fork)
+		fl->late[region]++;
+	else if (copied)
+		first->copied++;
+	else if (unsure)
+		first->unsure++;
+	else
+		first->reused++;
+}
+
+/* What one write does to one page: this is the whole theory of copy-on-write. */
+static void write_page(struct fl *fl, struct fl_page *pg, int region, struct fl_writer *w)
+{
+	bool first = pg->untouched;
+
+	pg->untouched = false;
 	atomic_fetch_add(&w->pages, 1);
 	if (!pg->obj) {
 		pg->obj = new_obj(fl);
@@ -97,13 +116,18 @@ static void write_page(struct fl *fl, struct fl_page *pg, bool huge, struct fl_w
 		return;
 	}
 	if (atomic_load(&fl->refs[pg->obj]) == 1) {
-		if (huge && pg->fork && pg->obj == pg->base[FL_BY_MODEL])
-			pg->unsure = true;
+		bool unsure = region == FL_THP && pg->fork && pg->obj == pg->base[FL_BY_MODEL];
+
+		pg->unsure |= unsure;
+		if (first)
+			first_write(fl, pg, region, false, unsure);
 		atomic_fetch_add(&w->reused, 1);
 		return;
 	}
 	atomic_fetch_sub(&fl->refs[pg->obj], 1);
 	pg->obj = new_obj(fl);
+	if (first)
+		first_write(fl, pg, region, true, false);
 	atomic_fetch_add(&w->copied, 1);
 }
 
@@ -113,7 +137,7 @@ void fl_model_write(struct fl *fl, enum fl_proc_id p, int region, uint32_t first
 	struct fl_page *pg = &fl->procs[p].pages[fl->regions[region].first + first];
 
 	for (uint32_t i = 0; i < nr; i++)
-		write_page(fl, &pg[i], region == FL_THP, w);
+		write_page(fl, &pg[i], region, w);
 }
 
 void fl_model_drop(struct fl *fl, enum fl_proc_id p, int region, uint32_t first, uint32_t nr)
@@ -125,6 +149,7 @@ void fl_model_drop(struct fl *fl, enum fl_proc_id p, int region, uint32_t first,
 			atomic_fetch_sub(&fl->refs[pg[i].obj], 1);
 		pg[i].obj = 0;
 		pg[i].dropped = true;
+		pg[i].untouched = false;
 	}
 }
 
@@ -222,6 +247,7 @@ static void share_region(struct fl *fl, uint32_t id, struct fl_proc *parent, str
 		if (pg->obj) {
 			pg->fork = (uint8_t)id;
 			pg->side = FL_SIDE_PARENT;
+			pg->untouched = true;
 			atomic_fetch_add(&fl->refs[pg->obj], 1);
 			for (int j = 0; j < FL_NR_JUDGES; j++)
 				for (int s = 0; s < FL_NR_SIDES; s++)
@@ -233,6 +259,15 @@ static void share_region(struct fl *fl, uint32_t id, struct fl_proc *parent, str
 	for (int j = 0; j < FL_NR_JUDGES; j++)
 		for (int s = 0; s < FL_NR_SIDES; s++)
 			f->n[j][s][region].huge = huge;
+}
+
+/* What this fork does not share goes on belonging to an older one. */
+static void withhold_region(struct fl *fl, struct fl_proc *parent, int region)
+{
+	const struct fl_region *reg = &fl->regions[region];
+
+	for (uint32_t i = reg->first; i < reg->first + reg->pages; i++)
+		parent->pages[i].untouched = parent->pages[i].obj != 0;
 }
 
 /* The child's own first look: it must map the frames that the parent had. */
@@ -263,7 +298,9 @@ pid_t fl_fork(struct fl *fl, enum fl_proc_id parent, enum fl_proc_id child)
 	f->child = child;
 	f->parent_pid = pp->pid;
 	for (int r = 0; r < FL_NR_REGIONS; r++) {
-		if (!pp->dontfork[r] && pp->start[r])
+		if (pp->dontfork[r])
+			withhold_region(fl, pp, r);
+		else if (pp->start[r])
 			share_region(fl, id, pp, cp, r);
 	}
 	cp->newest = pp->newest = id;

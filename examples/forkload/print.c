@@ -34,6 +34,34 @@ static void print_region(const struct fl *fl, const struct fl_fork *f, int side,
 	       c->copied, c->dropped, c->fresh, m->unsure, m->copied);
 }
 
+static const char *const roles[] = { "parent", "child", "grandchild" };
+
+/* Who wrote first, and what became of it: one line for each function and side. */
+static void print_first(const struct fl *fl, const struct fl_fork *f)
+{
+	const char *comma = "";
+
+	printf("], \"first_writes\": [");
+	for (int side = 0; side < FL_NR_SIDES; side++) {
+		enum fl_proc_id p = side == FL_SIDE_PARENT ? f->parent : f->child;
+
+		for (int r = 0; r < FL_NR_REGIONS; r++) {
+			const struct fl_first *n = &f->first[side][r];
+
+			if (!n->copied && !n->reused && !n->unsure)
+				continue;
+			printf("%s\n      {\"function\": \"w_%s_%s\", \"region\": \"%s\", "
+			       "\"side\": "
+			       "\"%s\", \"copied\": %u, \"reused\": %u, \"unsure\": %u}",
+			       comma, fl->regions[r].name, roles[fl->procs[p].role],
+			       fl->regions[r].name, side == FL_SIDE_PARENT ? "parent" : "child",
+			       n->copied, n->reused, n->unsure);
+			comma = ",";
+		}
+	}
+	printf("]}");
+}
+
 static bool print_fork(const struct fl *fl, uint32_t id)
 {
 	static const char *const ends[] = { "killed",	  "exit", "_exit",
@@ -60,13 +88,12 @@ static bool print_fork(const struct fl *fl, uint32_t id)
 				ok = false;
 		}
 	}
-	printf("]}");
+	print_first(fl, f);
 	return ok;
 }
 
 static void print_writers(const struct fl *fl)
 {
-	static const char *const roles[] = { "parent", "child", "grandchild" };
 	const char *comma = "";
 
 	printf("  \"writers\": [");
@@ -82,6 +109,21 @@ static void print_writers(const struct fl *fl)
 			       w->reused, w->fresh);
 			comma = ",";
 		}
+	}
+	printf("],\n");
+}
+
+static void print_late(const struct fl *fl)
+{
+	const char *comma = "";
+
+	printf("  \"late_writes\": [");
+	for (int r = 0; r < FL_NR_REGIONS; r++) {
+		if (!fl->late[r])
+			continue;
+		printf("%s\n    {\"function\": \"w_%s_parent\", \"region\": \"%s\", \"pages\": %u}",
+		       comma, fl->regions[r].name, fl->regions[r].name, fl->late[r]);
+		comma = ",";
 	}
 	printf("],\n");
 }
@@ -105,6 +147,7 @@ void fl_print(const struct fl *fl)
 	}
 	printf("],\n");
 	print_writers(fl);
+	print_late(fl);
 	printf("  \"forks\": [");
 	for (uint32_t id = 1; id <= fl->nr_forks; id++)
 		ok &= print_fork(fl, id);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """forkload, untraced: what it knows by construction is what its page frames say."""
 
+import collections
 import json
 import os
 import subprocess
@@ -29,6 +30,17 @@ def disagreements(truth):
         yield "it says so itself"
 
 
+def lost_writes(truth):
+    """Every copy is some fork's first write of that page, by the function that made it."""
+    first = collections.Counter()
+    for fork in truth["forks"]:
+        for row in fork["first_writes"]:
+            first[row["function"]] += row["copied"]
+    for row in truth["writers"]:
+        if first[row["function"]] != row["copied"]:
+            yield f"{row['function']}: {row['copied']} copies, {first[row['function']]} as first writes"
+
+
 def run(options):
     """One run that the kernel did not disturb, of ten at most."""
     for _ in range(10):
@@ -45,7 +57,7 @@ def main():
     with harness.settled_pages():
         for options in MODES:
             status, truth = run(options)
-            wrong = list(disagreements(truth))
+            wrong = [*disagreements(truth), *lost_writes(truth)]
             copied = sum(r["copied"] for f in truth["forks"] for r in f["regions"])
             tap.ok(status == 0 and not wrong and copied > 300,
                    f"forkload {' '.join(options)}: {copied} copies", wrong)

@@ -23,7 +23,7 @@ static const struct ct_opt record_opts[] = {
 	  "run the command as user NAME; cowtrace keeps its own rights", OFFSET(user), NULL },
 	{ "engine", 0, CT_OPT_CHOICE, "ENGINE",
 	  "what observes the writes: census (totals by fork and region)", OFFSET(engine),
-	  "census" },
+	  "census|uffd" },
 	{ "hold", 0, CT_OPT_COUNT, "MS",
 	  "hold a new child for at most MS milliseconds while its pages\n"
 	  "are read; the parent is never held (default: 1000)",

@@ -125,7 +125,7 @@ static void one_page(struct walk *w, const struct ct_extent *e, u64 src, u64 pag
 		tally = tally_of(w, src);
 		tally->copied++;
 		if (w->c->copied)
-			w->c->copied(w->c->copied_arg, src, (size_t)(tally - w->c->tallies));
+			w->c->copied(w->c->copied_arg, src, page, (size_t)(tally - w->c->tallies));
 		break;
 	case CT_OUT_UNKNOWN:
 		w->sum.unknown++;

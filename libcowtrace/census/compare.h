@@ -36,8 +36,11 @@ struct ct_compare {
 	 */
 	enum ct_outcome (*judge)(void *arg, u64 src, ct_ent orig, ct_ent now);
 	void *judge_arg;
-	/* Told of each copied page, unless NULL; region: its index, nr_regions for none. */
-	void (*copied)(void *arg, u64 src, size_t region);
+	/*
+	 * Told of each copied page, unless NULL.  src: as above; page: where it is now;
+	 * region: its index, nr_regions for none.
+	 */
+	void (*copied)(void *arg, u64 src, u64 page, size_t region);
 	void *copied_arg;
 	/*
 	 * Regions to tally by, as [start, end) page numbers, ascending and disjoint;

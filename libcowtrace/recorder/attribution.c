@@ -18,11 +18,14 @@ static enum ct_no_site unseen(const struct ct_fork *f, size_t region)
 	return kind == CT_KIND_FILE_PRIVATE ? CT_NO_FILE_PRIVATE : CT_NO_FORK_WINDOW;
 }
 
-void ct_attribution_add(void *arg, u64 src, size_t region)
+void ct_attribution_add(void *arg, u64 src, u64 page, size_t region)
 {
 	struct ct_attribution *a = arg;
 	u8 value = ct_firsts_get(&a->share->firsts, src);
 
+	/* Written before we heard that it had been moved there. */
+	if (!value && page != src)
+		value = ct_firsts_get(&a->share->firsts, page);
 	a->pages[value ? value - 1u : (u32)unseen(a->share->fork, region)]++;
 }
 

@@ -337,6 +337,20 @@ static void no_longer_pairs(struct ct_rec_ctx *c, const struct ct_family *family
 			s->fork->pair = false;
 }
 
+/* The engine's writes before and after the clone are told apart from here on. */
+static void tell_writes(const struct birth *b, const struct ct_image *at_clone)
+{
+	const struct ct_birth_word word = {
+		.fork = b->fork,
+		.born_ns = b->born_ns,
+		.pcs = b->pcs,
+		.nr_pcs = b->nr_pcs,
+		.at_clone = at_clone,
+	};
+
+	ct_writes_born(b->c, b->parent, b->child, &word);
+}
+
 /* The child runs again; now the books. */
 static void enter(struct birth *b)
 {
@@ -359,7 +373,7 @@ static void enter(struct birth *b)
 	b->regions = ct_proc_regions(c, b->parent, b->child->tags, b->maps);
 	f = b->regions ? fork_create(b) : NULL;
 	if (!f) {
-		ct_writes_born(c, b->parent, b->child, 0, b->img);
+		tell_writes(b, b->img);
 		return;
 	}
 	b->child->regions = ct_regionset_ref(b->regions);
@@ -367,7 +381,7 @@ static void enter(struct birth *b)
 
 	tell_fork(b, f);
 	b->fork = f->id;
-	ct_writes_born(c, b->parent, b->child, f->id, f->orig);
+	tell_writes(b, f->orig);
 	ct_drops_apply(c, b->parent, b->clone_ns);
 	ct_close_all(c, b->parent, f->orig, CT_SIDE_END_NEXT_FORK);
 	share_create(f, CT_SIDE_PARENT, b->parent);

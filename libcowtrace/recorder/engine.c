@@ -22,7 +22,7 @@
 #include "sys/uffd.h"
 
 #define SPIN_NS (50 * CT_NSEC_PER_USEC)
-#define MESSAGES 16
+#define MESSAGES 16u
 /* The serving thread is called for a full quarter of the queue, or after this long. */
 #define RING_NS (10 * CT_NSEC_PER_MSEC)
 #define RING_ITEMS (CT_ENGINE_QUEUE / 4)
@@ -118,6 +118,7 @@ static void ctx_free(struct ct_engine *e, struct ct_engine_ctx *x)
 		close(x->info_fd);
 	if (x->pagemap_fd >= 0)
 		close(x->pagemap_fd);
+	ct_fork_window_free(x->window);
 	free(x->ranges);
 	free(x->deferred);
 	free(x);
@@ -135,7 +136,7 @@ void ct_engine_identify(struct ct_engine *e, struct ct_engine_ctx *x, s32 pid)
 }
 
 static void on_message(struct ct_engine *e, struct ct_engine_ctx *x, const struct uffd_msg *m,
-		       struct ct_fork_window *w)
+		       struct ct_fork_window **w)
 {
 	switch (m->event) {
 	case UFFD_EVENT_PAGEFAULT:
@@ -144,7 +145,8 @@ static void on_message(struct ct_engine *e, struct ct_engine_ctx *x, const struc
 			x->gone = true;
 		break;
 	case UFFD_EVENT_FORK:
-		ct_engine_forked(e, x, (int)m->arg.fork.ufd, w);
+		ct_engine_forked(e, x, (int)m->arg.fork.ufd, *w);
+		*w = NULL;
 		break;
 	default:
 		/* EVENT_REMAP: to have read it lets the mremap() return. */
@@ -156,13 +158,27 @@ static void on_message(struct ct_engine *e, struct ct_engine_ctx *x, const struc
 static bool serve(struct ct_engine *e, struct ct_engine_ctx *x)
 {
 	struct uffd_msg m[MESSAGES];
-	struct ct_fork_window *w = ct_fork_window_look(e, x);
-	/* An event comes alone: what is listed in the window must not grow old. */
-	ssize_t i, n = ct_uffd_read(x->fd, m, w ? 1 : MESSAGES);
+	struct ct_fork_window *w;
+	u32 want = MESSAGES;
+	ssize_t i, n = 0;
 
+	switch (ct_engine_look(e, x, &want, &w)) {
+	case CT_NEXT_EVENT:
+		want = 1;
+		break;
+	case CT_NEXT_NOTHING:
+		want = 0;
+		break;
+	default:
+		break;
+	}
+	if (want)
+		n = ct_uffd_read(x->fd, m, ct_min(want, MESSAGES));
 	for (i = 0; i < n; i++)
-		on_message(e, x, &m[i], w);
+		on_message(e, x, &m[i], &w);
 	ct_fork_window_free(w);
+	if (x->window)
+		ct_engine_close_window(e, x);
 	if (n > 0 || x->nr_deferred)
 		ct_engine_retry(e, x);
 	return n > 0;
@@ -242,14 +258,26 @@ static void sweep(struct ct_engine *e, u64 now)
 	e->next_sweep_ns = now + SWEEP_NS;
 }
 
-static bool anything_deferred(const struct ct_engine *e)
+static bool anything_waits(const struct ct_engine *e)
 {
 	const struct ct_engine_ctx *x;
 
 	for (x = e->ctxs; x; x = x->next)
-		if (x->nr_deferred)
+		if (x->nr_deferred || x->window)
 			return true;
 	return false;
+}
+
+/* What could not be done when it came. */
+static void catch_up(struct ct_engine *e)
+{
+	struct ct_engine_ctx *x;
+
+	for (x = e->ctxs; x; x = x->next) {
+		if (x->window)
+			ct_engine_close_window(e, x);
+		ct_engine_retry(e, x);
+	}
 }
 
 static int timeout_ms(const struct ct_engine *e, u64 now, u64 spin_until)
@@ -258,7 +286,7 @@ static int timeout_ms(const struct ct_engine *e, u64 now, u64 spin_until)
 		return 0;
 	if (e->unrung)
 		return 2;
-	return anything_deferred(e) ? 1 : SWEEP_NS / CT_NSEC_PER_MSEC;
+	return anything_waits(e) ? 0 : SWEEP_NS / CT_NSEC_PER_MSEC;
 }
 
 /* Serves whom epoll has named; true: there was a message. */
@@ -292,7 +320,7 @@ static bool serve_ready(struct ct_engine *e, const struct epoll_event *ev, int n
 static void *engine_thread(void *arg)
 {
 	struct ct_engine *e = arg;
-	struct ct_engine_ctx *last = NULL, *x;
+	struct ct_engine_ctx *last = NULL;
 	struct epoll_event ev[32];
 	u64 now, spin_until = 0;
 	u32 round = 0;
@@ -310,8 +338,8 @@ static void *engine_thread(void *arg)
 		if (n > 0 && serve_ready(e, ev, n, &last))
 			spin_until = ct_now_ns() + SPIN_NS;
 		now = ct_now_ns();
-		for (x = n <= 0 ? e->ctxs : NULL; x; x = x->next)
-			ct_engine_retry(e, x);
+		if (n <= 0)
+			catch_up(e);
 		if (e->unrung && now - e->rung_ns > RING_NS)
 			ring(e, now);
 		if (now >= e->next_sweep_ns) {

@@ -41,6 +41,7 @@ enum {
 	CT_SEEN_HUGE = 1u << 0,	     /* mapped by a PMD before the write */
 	CT_SEEN_WHOLE = 1u << 1,     /* 2 MiB were made writable at once */
 	CT_SEEN_ZERO = 1u << 2,	     /* the zero page lay there */
+	CT_SEEN_WINDOW = 1u << 5,    /* copied unseen while the clone came to its end */
 	CT_SEEN_WORDS = 1u << 4,     /* the ticket's stack is words of memory, not frames */
 	CT_SEEN_PREDICTED = 1u << 3, /* the state could be read: the verdict's fields are valid */
 };

@@ -28,6 +28,9 @@
 /* Faults that wait for a fork; each is a thread that stands still. */
 #define DEFERRED_MAX 65536u
 
+/* A thread that was woken has written by then, most likely. */
+#define RACE_NS (2 * CT_NSEC_PER_MSEC)
+
 /* What is known of a page before the write. */
 struct look {
 	u64 entry; /* of the pagemap */
@@ -44,6 +47,8 @@ static bool is_huge(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr)
 	return e->caps.pagemap_scan &&
 	       ct_pagemap_scan_huge(x->pagemap_fd, addr, addr + CT_PAGE_SIZE, &run, 1, &next) == 1;
 }
+
+#define LARGE (CT_KPF_COMPOUND_HEAD | CT_KPF_COMPOUND_TAIL)
 
 /* 0, or -ESRCH: the memory has gone. */
 static int look_at(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, struct look *ret)
@@ -80,8 +85,7 @@ static void know(struct cowtrace_page_state *st, enum cowtrace_field field, u32 
 static void state_of(const struct ct_engine *e, const struct look *l,
 		     struct cowtrace_page_state *st)
 {
-	const bool large =
-		l->have_flags && (l->flags & (CT_KPF_COMPOUND_HEAD | CT_KPF_COMPOUND_TAIL));
+	const bool large = l->have_flags && (l->flags & LARGE);
 	const bool exclusive = l->flags & CT_KPF_ANON_EXCLUSIVE;
 
 	memset(st, 0, sizeof(*st));
@@ -91,14 +95,20 @@ static void state_of(const struct ct_engine *e, const struct look *l,
 	know(st, COWTRACE_FIELD_HUGETLB, 0);
 	know(st, COWTRACE_FIELD_UFFD_WP, 0); /* when it is decided, it will not be any more */
 	know(st, COWTRACE_FIELD_UFFD_ASYNC, 0);
+	/* Nobody can know; when it happens the access faults again. */
+	know(st, COWTRACE_FIELD_CHANGED, 0);
 	know(st, COWTRACE_FIELD_ZERO, l->zero);
 	know(st, COWTRACE_FIELD_PMD, l->huge);
 	if (!l->have_flags)
 		return;
-	if (!large)
-		know(st, COWTRACE_FIELD_ORDER, 0);
-	else if (l->huge)
+	/*
+	 * How large a large one is that PTEs map decides nothing but how many references
+	 * the swap cache has of it.
+	 */
+	if (l->huge)
 		know(st, COWTRACE_FIELD_ORDER, 9);
+	else if (!large || !(l->flags & CT_KPF_SWAPCACHE))
+		know(st, COWTRACE_FIELD_ORDER, large ? 2 : 0);
 	if (l->zero)
 		return;
 	if (e->caps.anon_exclusive && (!large || (l->huge && exclusive)))
@@ -109,16 +119,42 @@ static void state_of(const struct ct_engine *e, const struct look *l,
 		know(st, COWTRACE_FIELD_KSM, 0); /* a merged page never is */
 	know(st, COWTRACE_FIELD_WRITEBACK, !!(l->flags & CT_KPF_WRITEBACK));
 	know(st, COWTRACE_FIELD_LOCKED, !!(l->flags & CT_KPF_LOCKED));
-	if (!large) {
-		know(st, COWTRACE_FIELD_SWAPCACHE, !!(l->flags & CT_KPF_SWAPCACHE));
+	know(st, COWTRACE_FIELD_SWAPCACHE, !!(l->flags & CT_KPF_SWAPCACHE));
+	/* Up to 6.1 a tail never shows it. */
+	if (!large)
 		know(st, COWTRACE_FIELD_LRU, !!(l->flags & CT_KPF_LRU));
-	}
 	if (l->have_count && l->count) {
-		if (!large)
-			know(st, COWTRACE_FIELD_MAPCOUNT, (u32)l->count);
-		else if (l->huge)
-			know(st, COWTRACE_FIELD_ENTIRE_MAPCOUNT, (u32)l->count);
+		know(st, COWTRACE_FIELD_MAPCOUNT, (u32)l->count);
+		/* Nobody maps a page twice: there are two processes, and it is not exclusive. */
+		if (large && l->count > 1) {
+			know(st, COWTRACE_FIELD_MM_SHARED, 1);
+			know(st, COWTRACE_FIELD_EXCLUSIVE, 0);
+			if (l->huge)
+				know(st, COWTRACE_FIELD_LARGE_MAPCOUNT, (u32)l->count);
+		}
 	}
+}
+
+/*
+ * A relative was let write the same frame a moment ago, and may or may not have
+ * taken its copy by the time the kernel decides here: how often it is mapped then
+ * cannot be known.
+ */
+static bool is_racing(const struct ct_engine *e, const struct ct_engine_ctx *x, u64 pfn, u64 now)
+{
+	u32 i = (u32)pfn & (CT_ENGINE_RECENT - 1);
+
+	return e->recent[i].pfn == pfn && e->recent[i].ctx != x->id &&
+	       now - e->recent[i].t_ns < RACE_NS;
+}
+
+static void remember_frame(struct ct_engine *e, const struct ct_engine_ctx *x, u64 pfn, u64 now)
+{
+	u32 i = (u32)pfn & (CT_ENGINE_RECENT - 1);
+
+	e->recent[i].pfn = pfn;
+	e->recent[i].ctx = x->id;
+	e->recent[i].t_ns = now;
 }
 
 /* Does the verdict leave the huge page whole?  Then all of it is made writable. */
@@ -136,7 +172,7 @@ static bool stays_huge(const struct look *l, const struct ct_seen *seen,
 }
 
 /* Fills in the verdict; returns whether 2 MiB are to be resolved. */
-static bool predict(struct ct_engine *e, const struct look *l, struct ct_seen *seen)
+static bool predict(struct ct_engine *e, const struct look *l, bool racing, struct ct_seen *seen)
 {
 	struct cowtrace_page_state st;
 	struct cowtrace_verdict v;
@@ -147,6 +183,10 @@ static bool predict(struct ct_engine *e, const struct look *l, struct ct_seen *s
 	if (!(l->entry & CT_PM_PRESENT))
 		return false;
 	state_of(e, l, &st);
+	if (racing && !(st.flags & COWTRACE_BIT(COWTRACE_FIELD_EXCLUSIVE)))
+		st.known &= ~(COWTRACE_BIT(COWTRACE_FIELD_MAPCOUNT) |
+			      COWTRACE_BIT(COWTRACE_FIELD_MM_SHARED) |
+			      COWTRACE_BIT(COWTRACE_FIELD_LARGE_MAPCOUNT));
 	if (cowtrace_policy_judge(e->o.model, &st, &v))
 		return false;
 	seen->flags |= CT_SEEN_PREDICTED;
@@ -336,6 +376,7 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 	u64 start = ct_page_down(addr), len = CT_PAGE_SIZE;
 	struct ct_engine_thread *t;
 	struct ct_where at;
+	u64 pfn, now = ct_now_ns();
 	struct look l;
 	int err;
 
@@ -347,7 +388,8 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 	if (!(l.entry & CT_PM_UFFD_WP) && (l.entry & CT_PM_PRESENT))
 		/* Another thread was first, or the page was made anew since. */
 		return ct_uffd_wake(x->fd, start, len);
-	if (predict(e, &l, &seen)) {
+	pfn = l.entry & CT_PM_PRESENT ? l.entry & CT_PM_PFN_MASK : 0;
+	if (predict(e, &l, is_racing(e, x, pfn, now), &seen)) {
 		start &= ~(u64)(CT_HUGE_SIZE - 1);
 		len = CT_HUGE_SIZE;
 		seen.flags |= CT_SEEN_WHOLE;
@@ -363,8 +405,9 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 	seen.flags |= (l.huge ? CT_SEEN_HUGE : 0) | (l.zero ? CT_SEEN_ZERO : 0);
 	seen.epoch = x->epoch;
 	seen.page = ct_page_of(addr);
-	seen.pfn = l.entry & CT_PM_PRESENT ? l.entry & CT_PM_PFN_MASK : 0;
+	seen.pfn = pfn;
 	seen.t_ns = ct_now_ns();
+	remember_frame(e, x, pfn, seen.t_ns);
 	/* Before the wake: when the program goes on, we know of the write. */
 	ct_engine_put(e, &seen);
 	return ct_uffd_wake(x->fd, start, len);

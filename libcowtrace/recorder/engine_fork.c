@@ -7,15 +7,15 @@
  * yet: that is the time to list them.  As soon as it is read they are protected,
  * in the child first, whose first instruction comes soonest.
  *
- * A page that another thread of the parent writes between the two is copied
- * unseen: it is left unprotected here (its frame has changed), and the census
- * counts it as fork_window.
+ * A page that the parent writes between the two is copied unseen: its frame has
+ * changed when the protection is there, and it is told as a write of the window.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -26,8 +26,12 @@
 #define RUNS_AT_ONCE 512
 /* Frames of this many pages are remembered; a window of more is protected unseen. */
 #define FRAMES_MAX 8192
-/* The parent's protection can be changed some tens of us after the event was read. */
-#define PARENT_PATIENCE_NS CT_NSEC_PER_MSEC
+/*
+ * The parent's protection can be changed some tens of us after the event was read,
+ * or, on a busy machine, when its thread is scheduled again.
+ */
+#define PARENT_SPIN_NS (200 * CT_NSEC_PER_USEC)
+#define PARENT_PATIENCE_NS CT_NSEC_PER_SEC
 
 struct run {
 	u64 start, end;
@@ -35,7 +39,8 @@ struct run {
 };
 
 struct ct_fork_window {
-	u32 nr, cap;
+	u32 nr, cap, done; /* done: runs that are protected in the parent */
+	u64 since_ns;
 	struct run *v;
 	u32 nr_frames;
 	u64 frames[FRAMES_MAX];
@@ -45,26 +50,25 @@ struct ct_fork_window {
  * The kernel hands out waiting faults before events: with no fault waiting and
  * something to read, it is an event.
  */
-static bool event_is_next(struct ct_engine_ctx *x)
+static enum ct_engine_next what_is_next(struct ct_engine_ctx *x, u32 *ret_faults)
 {
 	struct pollfd p = { .fd = x->fd, .events = POLLIN };
 	char path[48], text[256], *at;
 	ssize_t n;
 
 	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
-		return false;
+		return CT_NEXT_NOTHING;
 	if (x->info_fd < 0) {
 		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", x->fd);
 		x->info_fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (x->info_fd < 0)
-			return false;
 	}
-	n = pread(x->info_fd, text, sizeof(text) - 1, 0);
+	n = x->info_fd >= 0 ? pread(x->info_fd, text, sizeof(text) - 1, 0) : -1;
 	if (n <= 0)
-		return false;
+		return CT_NEXT_ANY;
 	text[n] = '\0';
 	at = strstr(text, "pending:");
-	return at && strtoul(at + 8, NULL, 10) == 0;
+	*ret_faults = at ? (u32)strtoul(at + 8, NULL, 10) : 0;
+	return *ret_faults ? CT_NEXT_FAULTS : CT_NEXT_EVENT;
 }
 
 static bool add_run(struct ct_fork_window *w, u64 start, u64 end)
@@ -112,23 +116,34 @@ static void scan(const struct ct_engine_ctx *x, struct ct_fork_window *w, u64 st
 	}
 }
 
-struct ct_fork_window *ct_fork_window_look(struct ct_engine *e, struct ct_engine_ctx *x)
+static struct ct_fork_window *window_of(const struct ct_engine_ctx *x)
 {
-	struct ct_fork_window *w;
+	struct ct_fork_window *w = malloc(sizeof(*w));
 	u32 i;
 
-	if (!x->ranges || x->pagemap_fd < 0 || !ct_engine_forking(e, x) || !event_is_next(x))
-		return NULL;
-	w = malloc(sizeof(*w));
 	if (!w)
 		return NULL;
 	w->v = NULL;
-	w->nr = w->cap = w->nr_frames = 0;
+	w->nr = w->cap = w->done = w->nr_frames = 0;
 	for (i = 0; i < x->ranges->nr; i++)
 		scan(x, w, x->ranges->v[i].start, x->ranges->v[i].end);
 	for (i = 0; i < w->nr; i++)
 		read_frames(x, w, &w->v[i]);
 	return w;
+}
+
+enum ct_engine_next ct_engine_look(struct ct_engine *e, struct ct_engine_ctx *x, u32 *ret_faults,
+				   struct ct_fork_window **ret_window)
+{
+	enum ct_engine_next next;
+
+	*ret_window = NULL;
+	if (!x->ranges || x->pagemap_fd < 0 || !ct_engine_forking(e, x))
+		return CT_NEXT_ANY;
+	next = what_is_next(x, ret_faults);
+	if (next == CT_NEXT_EVENT)
+		*ret_window = window_of(x);
+	return next;
 }
 
 void ct_fork_window_free(struct ct_fork_window *w)
@@ -153,48 +168,87 @@ static bool same_frame(u64 a, u64 b)
 	return (a & (CT_PM_PRESENT | CT_PM_PFN_MASK)) == (b & (CT_PM_PRESENT | CT_PM_PFN_MASK));
 }
 
-/* Protects the pages of a run whose frame is still the one that was shared. */
-static int protect_unwritten(const struct ct_engine_ctx *x, const struct ct_fork_window *w,
-			     const struct run *r)
+/* With one thread it can only have been the one that forked, in its fork(). */
+static bool is_single(s32 pid)
 {
-	u64 now[CT_HUGE_PAGES], page = ct_page_of(r->start), end = ct_page_of(r->end), i, from;
-	const u64 *then = w->frames + r->frame;
-	int err = 0;
+	char path[32];
+	struct stat st;
 
-	if (r->frame == UINT32_MAX)
-		return protect(x->fd, r->start, r->end);
-	for (; page < end && !err; page += i, then += i) {
-		u64 n = ct_min(end - page, CT_HUGE_PAGES);
-
-		if (ct_pagemap_read(x->pagemap_fd, page, n, now) != (ssize_t)n)
-			return -ESRCH;
-		for (i = 0; i < n && !err;) {
-			for (from = i; i < n && same_frame(now[i], then[i]); i++)
-				;
-			if (i > from)
-				err = protect(x->fd, (page + from) << CT_PAGE_SHIFT,
-					      (page + i) << CT_PAGE_SHIFT);
-			for (; i < n && !same_frame(now[i], then[i]); i++)
-				;
-		}
-	}
-	return err;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	return !stat(path, &st) && st.st_nlink == 3; /* ".", "..", and one */
 }
 
-static void protect_window(struct ct_engine_ctx *x, struct ct_engine_ctx *child,
-			   const struct ct_fork_window *w)
+static void tell_unseen(struct ct_engine *e, const struct ct_engine_ctx *x, u64 page, u64 entry)
 {
-	u64 until = ct_now_ns() + PARENT_PATIENCE_NS;
+	struct ct_seen seen = {
+		.type = CT_SEEN_WRITE,
+		.flags = CT_SEEN_WINDOW,
+		.no_site = is_single(x->pid) ? CT_SITE_KNOWN : CT_NO_FORK_WINDOW,
+		.predicted = COWTRACE_UNCERTAIN,
+		.likely = COWTRACE_COPY,
+		.decides = COWTRACE_NR_FIELDS,
+		.syscall = -1,
+		.ctx = x->id,
+		.epoch = x->epoch,
+		.tid = x->pid,
+		.page = page,
+		.pfn = entry & CT_PM_PFN_MASK,
+		.t_ns = ct_now_ns(),
+	};
+
+	ct_engine_put(e, &seen);
+}
+
+/* After the protection: what has another frame by now was copied before it. */
+static void tell_copied(struct ct_engine *e, const struct ct_engine_ctx *x,
+			const struct ct_fork_window *w, const struct run *r)
+{
+	u64 now[CT_HUGE_PAGES], page = ct_page_of(r->start), end = ct_page_of(r->end), i, n;
+	const u64 *then = w->frames + r->frame;
+
+	for (; r->frame != UINT32_MAX && page < end; page += n, then += n) {
+		n = ct_min(end - page, CT_HUGE_PAGES);
+		if (ct_pagemap_read(x->pagemap_fd, page, n, now) != (ssize_t)n)
+			return;
+		for (i = 0; i < n; i++)
+			if ((now[i] & CT_PM_PRESENT) && !same_frame(now[i], then[i]))
+				tell_unseen(e, x, page + i, then[i]);
+	}
+}
+
+/*
+ * The parent's half, as soon as the kernel lets it be changed: when the thread
+ * that forked has been scheduled again.
+ */
+void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x)
+{
+	struct ct_fork_window *w = x->window;
+	u64 now = ct_now_ns(), until = now + PARENT_SPIN_NS;
 	u32 i;
-	int err;
+
+	for (; w->done < w->nr; w->done++) {
+		const struct run *r = &w->v[w->done];
+
+		while (protect(x->fd, r->start, r->end) == -EAGAIN) {
+			if (ct_now_ns() < until)
+				continue;
+			if (now - w->since_ns < PARENT_PATIENCE_NS)
+				return;
+			break;
+		}
+	}
+	for (i = 0; i < w->nr; i++)
+		tell_copied(e, x, w, &w->v[i]);
+	ct_fork_window_free(w);
+	x->window = NULL;
+}
+
+static void protect_child(const struct ct_engine_ctx *child, const struct ct_fork_window *w)
+{
+	u32 i;
 
 	for (i = 0; i < w->nr; i++)
 		protect(child->fd, w->v[i].start, w->v[i].end);
-	for (i = 0; i < w->nr; i++) {
-		do
-			err = protect_unwritten(x, w, &w->v[i]);
-		while (err == -EAGAIN && ct_now_ns() < until);
-	}
 }
 
 void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd,
@@ -207,13 +261,21 @@ void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd
 	if (!child) {
 		/* Closed: the child runs unprotected, and the census has it all the same. */
 		close(child_fd);
+		ct_fork_window_free(w);
 		return;
 	}
 	if (w)
-		protect_window(x, child, w);
+		protect_child(child, w);
 	child->ranges = ct_armed_copy(x->ranges);
 	seen.child = child->id;
 	seen.fd = fcntl(child_fd, F_DUPFD_CLOEXEC, 0);
 	seen.t_ns = ct_now_ns();
 	ct_engine_put(e, &seen);
+	if (!w)
+		return;
+	/* An older one whose time never came: its writes are the census's. */
+	ct_fork_window_free(x->window);
+	x->window = w;
+	w->since_ns = seen.t_ns;
+	ct_engine_close_window(e, x);
 }

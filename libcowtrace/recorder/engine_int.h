@@ -39,12 +39,16 @@ struct ct_engine_ctx {
 	bool gone;	/* its memory is: to be freed */
 	u64 born_ns;
 	struct ct_armed *ranges;
+	struct ct_fork_window *window; /* of a fork whose parent has not gone on; or NULL */
 	struct ct_deferred *deferred;
 	u32 nr_deferred, cap_deferred;
 	u32 nr_threads;
 	u64 uses;
 	struct ct_engine_thread threads[CT_ENGINE_THREADS];
 };
+
+/* Frames remembered for races; a power of two. */
+#define CT_ENGINE_RECENT 256u
 
 #define CT_ENGINE_QUEUE 32768u /* items; a power of two */
 
@@ -69,6 +73,11 @@ struct ct_engine {
 	_Atomic u32 next_id;
 	u64 next_ticket;
 	u64 next_sweep_ns;
+	/* Frames that were just made writable, by their number; see is_racing(). */
+	struct {
+		u64 pfn, t_ns;
+		u32 ctx;
+	} recent[CT_ENGINE_RECENT];
 	/* slot + 1 of the process that a signal is being sent to */
 	_Atomic u32 signalling;
 
@@ -115,13 +124,23 @@ bool ct_engine_is_changing(const struct ct_engine_ctx *x);
 
 /* engine_fork.c */
 struct ct_fork_window;
+/* What a read would bring now. */
+enum ct_engine_next {
+	CT_NEXT_ANY,	 /* no fork is under way: it does not matter */
+	CT_NEXT_NOTHING, /* and a fork is: an event that comes in now must not be read unseen */
+	CT_NEXT_FAULTS,	 /* so many at least, before any event */
+	CT_NEXT_EVENT,
+};
 /*
- * Called before a read that may bring an EVENT_FORK: lists what was written
- * since the arming, while parent and child both stand still.  NULL: the next
- * read is no event, or nothing was armed.
+ * Called before each read.  With an event next: lists what was written since the
+ * arming, while parent and child both stand still (NULL: no memory).
  */
-struct ct_fork_window *ct_fork_window_look(struct ct_engine *e, struct ct_engine_ctx *x);
-void ct_fork_window_free(struct ct_fork_window *w);
+enum ct_engine_next ct_engine_look(struct ct_engine *e, struct ct_engine_ctx *x, u32 *ret_faults,
+				   struct ct_fork_window **ret_window);
+void ct_fork_window_free(struct ct_fork_window *w); /* NULL is fine */
+/* With x->window: once more, and no longer than a fifth of a millisecond. */
+void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x);
+/* Takes child_fd and w. */
 void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd,
 		      struct ct_fork_window *w);
 

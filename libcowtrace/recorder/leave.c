@@ -12,9 +12,9 @@
 
 #include "base/futex.h"
 #include "channel/ask.h"
-#include "recorder/engine.h"
 #include "recorder/leave.h"
 #include "recorder/strays.h"
+#include "recorder/writes.h"
 #include "sys/pidfd.h"
 #include "sys/smaps.h"
 
@@ -95,6 +95,8 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 	img = last_reading(c, p);
 	alone = ct_parting_begin(c, p);
 	learn_name(c, p);
+	/* While its code can still be looked at. */
+	ct_writes_settle(c, p, img, UINT32_MAX);
 	/* Before it is let go: what the survivor does then comes later than this. */
 	ct_parting_end(alone);
 	late = !ct_ask_done(c->seg, p->slot);
@@ -119,6 +121,7 @@ void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_image_unref(p->exec_image);
 	p->exec_image = last_reading(c, p);
 	alone = ct_parting_begin(c, p);
+	ct_writes_settle(c, p, p->exec_image, UINT32_MAX);
 	p->exec_read = true;
 	p->exec_ns = ct_now_ns();
 	ct_parting_end(alone);

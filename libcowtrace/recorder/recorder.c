@@ -135,7 +135,7 @@ static int start_engine(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 		err = ct_writes_create(c->engine, &c->writes);
 	if (err)
 		return err;
-	c->linger_ns = o->linger_ns;
+	c->linger_ns = o->linger_ns ?: CT_NSEC_PER_SEC;
 	c->seg->engine = CT_ENGINE_UFFD;
 	put_meta(c, "policy_model", m->gen.model);
 	put_number(c, "fault_copy_ns", m->costs.copy);

@@ -18,6 +18,7 @@
 #include "recorder/firsts.h"
 #include "recorder/writes.h"
 #include "sys/pagemap.h"
+#include "sys/pidfd.h"
 
 /* Younger writes are let be: their stacks and pages are on their way. */
 #define RIPE_NS (5 * CT_NSEC_PER_MSEC)
@@ -260,6 +261,37 @@ static bool collect(struct ct_rec_ctx *c, struct pending *p, bool last_chance)
 	return true;
 }
 
+/*
+ * Between its clone and its birth a child cannot be asked, and stands in the
+ * fork() that its parent called: the stack is known.
+ */
+static void use_fork_stack(struct ct_rec_ctx *c, struct pending *p)
+{
+	const struct ct_watch *w = p->w;
+	u64 pcs[CT_SITE_PCS];
+	u32 nr = ct_min(w->nr_fork_pcs, CT_SITE_PCS - 1);
+
+	if (p->s.epoch || p->s.t_ns > w->born_ns || !w->nr_fork_pcs || !p->s.pc || !w->proc ||
+	    p->s.access == CT_ACCESS_FOREIGN)
+		return;
+	pcs[0] = p->s.pc + (p->s.access == CT_ACCESS_USER);
+	memcpy(pcs + 1, w->fork_pcs, nr * sizeof(*pcs));
+	p->site = ct_proc_site(c, w->proc, pcs, nr + 1);
+	if (p->site)
+		p->s.no_site = CT_SITE_KNOWN;
+}
+
+/* The window's writes are fork()'s own. */
+static void use_fork_site(struct pending *p)
+{
+	const struct ct_watch *w = p->w;
+
+	if (p->s.no_site == CT_SITE_KNOWN && p->s.epoch && p->s.epoch <= w->nr_epochs)
+		p->site = w->epochs[p->s.epoch - 1].site;
+	if (!p->site)
+		p->s.no_site = CT_NO_FORK_WINDOW;
+}
+
 /* The function at least, where there is no stack. */
 static u32 leaf_site(struct ct_rec_ctx *c, const struct pending *p)
 {
@@ -291,15 +323,22 @@ static u64 frame_now(const struct pending *p, const struct ct_image *img)
 	u64 entry;
 	ct_ent ent;
 
-	if (img) {
-		ent = ct_image_get(img, p->s.page);
-		return ct_ent_is_page(ent) ? ct_ent_pfn(ent) : 0;
-	}
+	ent = img ? ct_image_get(img, p->s.page) : CT_ENT_NONE;
+	/* What a child did not get is not in its image. */
+	if (ct_ent_is_page(ent))
+		return ct_ent_pfn(ent);
 	if (!p->w->proc || p->w->proc->pagemap_fd < 0 ||
 	    ct_pagemap_read(p->w->proc->pagemap_fd, p->s.page, 1, &entry) != 1 ||
 	    !(entry & CT_PM_PRESENT) || (entry & CT_PM_FILE))
 		return 0;
 	return entry & CT_PM_PFN_MASK;
+}
+
+static bool is_stopped(s32 tid)
+{
+	struct ct_proc_status st;
+
+	return !ct_proc_status_read(tid, &st) && st.stopped;
 }
 
 /* enum cowtrace_action; RETRY: not yet. */
@@ -309,6 +348,8 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	u64 now = p->s.pfn ? frame_now(p, img) : 0;
 	struct ct_activity activity;
 
+	if (p->s.flags & CT_SEEN_WINDOW)
+		return COWTRACE_COPY;
 	if (!now)
 		return COWTRACE_UNCERTAIN;
 	if (p->s.flags & CT_SEEN_ZERO)
@@ -316,12 +357,16 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	if (now != p->s.pfn) {
 		ct_activity_recent(c, &activity);
 		/* Anything may have moved it; then only a copy that was foreseen is believed. */
-		if ((ct_activity_moved(&p->activity, &activity) || activity.ksm) &&
+		if ((ct_activity_moved(&p->activity, &activity) ||
+		     (p->w->proc && p->w->proc->ksm_eyes)) &&
 		    p->s.predicted != COWTRACE_COPY && p->s.likely != COWTRACE_COPY)
 			return COWTRACE_UNCERTAIN;
 		return COWTRACE_COPY;
 	}
 	if (img || seen_again(c->writes, &p->s) || is_exclusive(c, now))
+		return COWTRACE_REUSE;
+	/* It was woken long ago: unless it is stopped, it has written. */
+	if (last_chance && p->w->proc && !is_stopped(p->s.tid))
 		return COWTRACE_REUSE;
 	return last_chance ? COWTRACE_UNCERTAIN : COWTRACE_RETRY;
 }
@@ -346,12 +391,20 @@ static int place(const struct ct_watch *w, u32 epoch, u64 give_up_before, u32 *r
 	return 0;
 }
 
-static struct ct_share *share_of(const struct ct_proc *p, u32 fork, enum ct_side side)
+/* Pages that newer forks did not get (MADV_DONTFORK) stay with an older one. */
+static struct ct_share *share_of(const struct ct_proc *p, u64 page, u32 *fork, enum ct_side *side)
 {
 	struct ct_share *s;
 
+	for (s = p ? p->shares : NULL; s; s = s->next) {
+		if (s->frozen && ct_page_runs_hold(s->carried, s->nr_carried, page)) {
+			*fork = s->fork->id;
+			*side = s->side;
+			return s;
+		}
+	}
 	for (s = p ? p->shares : NULL; s; s = s->next)
-		if (s->fork->id == fork && s->side == side)
+		if (s->fork->id == *fork && s->side == *side)
 			return s;
 	return NULL;
 }
@@ -431,9 +484,16 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 
 	if (place(p->w, p->s.epoch, standstill ? UINT64_MAX : now - BIRTH_NS, &fork, &side))
 		return false;
+	/* What its page is now may be the next fork's doing. */
+	if (!standstill && !last_chance && p->w->proc && ct_birth_under_way(c, p->w->proc))
+		return false;
 	waited = p->answered;
 	if (!collect(c, p, last_chance))
 		return false;
+	if (p->s.flags & CT_SEEN_WINDOW)
+		use_fork_site(p);
+	else if (p->s.no_site != CT_SITE_KNOWN)
+		use_fork_stack(c, p);
 	observed = observe(c, p, img, last_chance);
 	if (observed == COWTRACE_RETRY) {
 		if (!last_chance)
@@ -447,7 +507,7 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	if (standstill && !waited && p->s.no_site == CT_NO_BLOCKED_SIGNAL &&
 	    observed == COWTRACE_REUSE)
 		return true;
-	share = share_of(p->w->proc, fork, side);
+	share = share_of(p->w->proc, p->s.page, &fork, &side);
 	if (!share || note_first(share, p))
 		tell(c, p, fork, side, observed);
 	return true;
@@ -522,8 +582,8 @@ static struct ct_watch *find_unborn(struct ct_writes *ws, s32 pid)
 	return NULL;
 }
 
-void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child, u32 fork,
-		    const struct ct_image *at_clone)
+void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child,
+		    const struct ct_birth_word *birth)
 {
 	struct ct_writes *ws = c->writes;
 	struct ct_watch *w;
@@ -537,7 +597,10 @@ void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc
 		return;
 	w->proc = child;
 	w->process = child->id;
-	w->birth_fork = fork;
+	w->birth_fork = birth->fork;
+	w->born_ns = birth->born_ns;
+	w->nr_fork_pcs = ct_min(birth->nr_pcs, CT_SITE_PCS);
+	memcpy(w->fork_pcs, birth->pcs, w->nr_fork_pcs * sizeof(*birth->pcs));
 	child->watch = w;
 	/* Protected as its parent was. */
 	if (parent->watch)
@@ -548,8 +611,9 @@ void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc
 		if (ep->child != w->ctx)
 			continue;
 		/* What came before the clone is the older forks'. */
-		ct_writes_settle(c, parent, at_clone, i);
-		ep->fork = fork;
+		ct_writes_settle(c, parent, birth->at_clone, i);
+		ep->fork = birth->fork;
+		ep->site = ct_proc_site(c, parent, birth->pcs, birth->nr_pcs);
 		ep->settled = true;
 		break;
 	}

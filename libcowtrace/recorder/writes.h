@@ -21,6 +21,9 @@ struct ct_watch {
 	struct ct_proc *proc; /* NULL: not born yet, or ended */
 	u32 process;	      /* its id, kept beyond its end */
 	u32 birth_fork;	      /* 0: none, or not counted */
+	u64 born_ns;	      /* CLOCK_MONOTONIC, when it was ready to be asked for stacks */
+	u32 nr_fork_pcs;
+	u64 fork_pcs[CT_SITE_PCS]; /* of the fork that made it, leaf first */
 	bool ended;
 	u32 nr_pending;		/* writes that lead here */
 	struct ct_armed *armed; /* what the last arming covered; NULL: nothing is */
@@ -32,6 +35,7 @@ struct ct_watch {
 		u32 child; /* context */
 		u32 fork;  /* 0: not counted */
 		bool settled;
+		u32 site; /* where fork() was called */
 		u64 t_ns;
 	} * epochs;
 	u32 nr_epochs, cap_epochs;
@@ -60,9 +64,17 @@ u64 ct_writes_due(const struct ct_rec_ctx *c);
 void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_image *now,
 		      u32 max_epoch);
 
-/* The child is a process now; fork: its id, 0: not counted. */
-void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child, u32 fork,
-		    const struct ct_image *at_clone);
+struct ct_birth_word {
+	u32 fork; /* its id; 0: not counted */
+	u64 born_ns;
+	const u64 *pcs; /* where fork() was called */
+	u32 nr_pcs;
+	const struct ct_image *at_clone; /* what the parent had at the clone */
+};
+
+/* The child is a process now. */
+void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child,
+		    const struct ct_birth_word *birth);
 /* p is about to be forgotten. */
 void ct_writes_ended(struct ct_rec_ctx *c, struct ct_proc *p);
 
@@ -76,7 +88,7 @@ struct ct_attribution {
 	u64 pages[CT_NO_SITE_NR];
 };
 /* ct_compare.copied */
-void ct_attribution_add(void *arg, u64 src, size_t region);
+void ct_attribution_add(void *arg, u64 src, u64 page, size_t region);
 void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_attribution *a);
 
 #endif

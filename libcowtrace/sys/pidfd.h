@@ -28,6 +28,7 @@ struct ct_proc_status {
 	u64 start_ticks;
 	bool seccomp;
 	bool zombie;
+	bool stopped; /* by a signal or a tracer */
 };
 int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret);
 

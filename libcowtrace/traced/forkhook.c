@@ -174,7 +174,9 @@ static void begin(struct ct_fork *fork, u32 how)
 	slot->nr_pcs = ct_stack_capture(slot->pcs, CT_SITE_PCS);
 	slot->tid = self.tid;
 	inherit_handler(slot, &self.seg->slots[self.slot]);
-	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_begun, 1, memory_order_relaxed);
+	/* Not an older fork's, for what is drained before ours is stamped. */
+	atomic_store_explicit(&self.seg->slots[self.slot].fork_began_ns, t0, memory_order_relaxed);
+	atomic_fetch_add_explicit(&self.seg->slots[self.slot].forks_begun, 1, memory_order_release);
 	fork->parent = self.slot;
 	fork->generation = slot->generation;
 	slot->prepare_ns = (u32)(ct_now_ns() - t0);

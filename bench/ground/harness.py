@@ -69,8 +69,8 @@ class Bench:
         self.cowtrace = os.path.join(build, "cli", "cowtrace")
         self.trace = os.path.join(tmp, "bench.cowtrace")
 
-    def program(self, name):
-        return os.path.join(self.build, "bench", "ground", "bench-" + name)
+    def program(self, name, folder="ground"):
+        return os.path.join(self.build, "bench", folder, "bench-" + name)
 
     def record_argv(self, argv, options=()):
         return [self.cowtrace, "record", "-q", *options, "-o", self.trace, "--", *argv]

@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+The uffd engine's call sites against forkload's own truth: of each writing function,
+on each side of its forks, as many copies and as many reuses; and the account that
+every report must keep.
+
+usage: sites.py fast
+       sites.py RUNS FORKLOAD-OPTION...
+"""
+
+import collections
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+import harness
+
+WRITER = re.compile(r"w_[a-z]+_(parent|child|grandchild)$")
+# Of all copies of all runs, at most these fall between arming and clone; one thread: none.
+FORK_WINDOW = 1 / 10000
+# Of the verdicts that were certain, so many came true.
+AGREEMENT = 0.999
+
+
+class Tally:
+    """What all runs of one mode come to."""
+
+    def __init__(self):
+        self.copied = self.fork_window = self.certain = self.equal = 0
+
+
+def expected(truth):
+    """(function, side) -> [copies, reuses, unsure], of memory that a userfaultfd can guard."""
+    kinds = {r["name"]: r["kind"] for r in truth["regions"]}
+    want = collections.defaultdict(lambda: [0, 0, 0])
+    for fork in truth["forks"]:
+        for row in fork["first_writes"]:
+            if kinds[row["region"]] == "file_private":
+                continue
+            # A child that was killed has its sites all the same, but forkload does not know them.
+            count = want[row["function"], row["side"]]
+            for i, key in enumerate(("copied", "reused", "unsure")):
+                count[i] += row[key]
+    return want
+
+
+def late(truth):
+    """Function -> first writes by the parent of all after the last relative's end."""
+    kinds = {r["name"]: r["kind"] for r in truth["regions"]}
+    return {row["function"]: row["pages"] for row in truth["late_writes"]
+            if kinds[row["region"]] != "file_private"}
+
+
+def writer_of(site):
+    for frame in site["frames"]:
+        if WRITER.match(frame["function"] or ""):
+            return frame["function"]
+    return None
+
+
+def seen(rep):
+    """(function, side) -> [copies, reuses], of the functions that are forkload's writers."""
+    got = collections.defaultdict(lambda: [0, 0])
+    for site in rep["sites"]:
+        if site["side"] and writer_of(site):
+            count = got[writer_of(site), site["side"]]
+            count[0] += site["copies"]
+            count[1] += site["reuses"]
+    return got
+
+
+def check_sites(truth, rep):
+    want, got, after = expected(truth), seen(rep), late(truth)
+    for key in sorted(set(want) | set(got)):
+        function, side = key
+        copied, reused, unsure = want[key]
+        copies, reuses = got[key]
+        where = f"{function} ({side} side)"
+        if not copied <= copies <= copied + unsure:
+            yield f"{where}: {copies} copies, and there were {copied}" + \
+                  (f" to {copied + unsure}" if unsure else "")
+        # A page that nobody shares any more is reused; until protection is lifted it is seen.
+        more = after.get(function, 0) if side == "parent" else 0
+        if copies + reuses not in (copied + reused + unsure, copied + reused + unsure + more):
+            yield f"{where}: {reuses} reuses beside {copies} copies, and there were " \
+                  f"{copied + reused + unsure} first writes" + (f" or {more} more" if more else "")
+
+
+def check_rows(rep):
+    """What every site says of itself."""
+    ids = [site["id"] for site in rep["sites"]]
+    if len(ids) != len(set(ids)):
+        yield "two sites have one id"
+    for site in rep["sites"]:
+        if not site["side"]:
+            # It maps or forks, and writes nothing.
+            if site["first_writes"]:
+                yield f"site {site['id']}: {site['first_writes']} first writes on no side"
+            continue
+        total = site["copies"] + site["reuses"] + site["zero_filled"] + site["unknown"]
+        if site["first_writes"] != total:
+            yield f"site {site['id']}: {site['first_writes']} first writes, sum {total}"
+        if site["copied_bytes"] != site["copies"] * harness.PAGE:
+            yield f"site {site['id']}: {site['copied_bytes']} bytes, {site['copies']} pages"
+        if site["first_writes"] and not site["frames"]:
+            yield f"site {site['id']}: no frames"
+
+
+def file_private(rep, row):
+    """Copies of one side of a fork in mappings of files, by the census."""
+    regions = {r["id"]: r for r in rep["regions"]}
+    for fork in rep["forks"]:
+        if fork["id"] == row["fork_id"]:
+            return sum(r["copied"] or 0 for r in fork["regions"]
+                       if r["side"] == row["side"] and
+                       regions[r["region"]]["kind"] == "file_private")
+    return 0
+
+
+def check_account(rep, threads, tally):
+    for row in rep["reconcile"]:
+        reasons = row["unattributed"]
+        if row["fork_id"] is None or row["copied"] is None:
+            continue
+        where = f"fork {row['fork_id']} {row['side']}"
+        if row["copied"] != row["attributed"] + sum(reasons.values()):
+            yield f"{where}: copied {row['copied']}, but {row['attributed']} + {reasons}"
+        files = file_private(rep, row)
+        if reasons.get("file_private", 0) != files:
+            yield f"{where}: file_private {reasons.get('file_private', 0)}, and it is {files}"
+        window = reasons.get("fork_window", 0)
+        if window and threads == 1:
+            yield f"{where}: {window} pages in the fork window of a single thread"
+        other = {k: v for k, v in reasons.items() if v and k not in ("file_private", "fork_window")}
+        if other:
+            yield f"{where}: unattributed {other}"
+        tally.copied += row["copied"]
+        tally.fork_window += window
+
+
+def check_agreement(rep, tally):
+    a = rep["agreement"]
+    tally.certain += a["predicted_total"]
+    tally.equal += a["predicted_equal"]
+    if not a["predicted_total"]:
+        yield "no verdict was certain"
+    if a["predicted_total"] - a["predicted_equal"] != len(a["disagreements"]):
+        yield f"{a['predicted_equal']} of {a['predicted_total']} verdicts came true, " \
+              f"{len(a['disagreements'])} disagreements are listed"
+
+
+def run_once(options, where, nr):
+    """One recording: forkload's word, the report, and what is wrong already."""
+    trace = os.path.join(where, f"{nr}.cowtrace")
+    run = harness.record(trace, [harness.program("FORKLOAD"), "--tag", *options],
+                         options=["--quiet", "--engine", "uffd"])
+    truth = json.loads(run.out() or "null")
+    if not truth or (run.status and not truth["moved_pages"]):
+        return truth, None, [f"status {run.status}", *run.err().splitlines()]
+    rep = harness.report(trace)
+    return truth, rep, [] if rep["complete"] else [f"incomplete: {rep['why_incomplete']}"]
+
+
+def run_case(options, where, nr, tally):
+    """What is wrong.  Where the kernel moved pages, frames lie: another run is taken."""
+    for _ in range(10):
+        truth, rep, wrong = run_once(options, where, nr)
+        if rep and not truth["moved_pages"]:
+            if not truth["ok"]:
+                wrong.append("forkload contradicts itself")
+            wrong += [*check_sites(truth, rep), *check_rows(rep),
+                      *check_account(rep, truth["threads"], tally), *check_agreement(rep, tally)]
+        if wrong and os.environ.get("KEEP"):
+            os.system(f"cp {where}/{nr}.cowtrace* {os.environ['KEEP']}/")
+        if wrong or not truth["moved_pages"]:
+            return wrong
+        print(f"# the kernel moved {truth['moved_pages']} pages meanwhile: once more")
+    return ["the kernel moved pages in ten runs of ten"]
+
+
+def check_tally(tap, name, tally):
+    tap.ok(tally.fork_window <= tally.copied * FORK_WINDOW,
+           f"{name}: {tally.fork_window} of {tally.copied} copies in the fork window")
+    tap.ok(tally.equal >= tally.certain * AGREEMENT,
+           f"{name}: {tally.equal} of {tally.certain} certain verdicts came true")
+
+
+FAST = [(1, ["--threads", "1"]), (1, ["--threads", "8", "--huge"]), (1, ["--threads", "8"])]
+
+
+def main():
+    if sys.argv[1:] == ["fast"]:
+        todo = FAST
+    else:
+        todo = [(int(sys.argv[1]), sys.argv[2:])]
+    if os.geteuid() != 0:
+        harness.skip("page frames and the userfaultfd device are for root only")
+    if not os.path.exists("/dev/userfaultfd"):
+        harness.skip("no /dev/userfaultfd (Linux 6.1)")
+    tap = harness.Tap()
+    with harness.folder() as where, harness.settled_pages():
+        for runs, options in todo:
+            name, tally = " ".join(options), Tally()
+            for nr in range(runs):
+                wrong = run_case(options, where, tap.nr, tally)
+                tap.ok(not wrong, f"{name} run {nr + 1}", wrong)
+            check_tally(tap, name, tally)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@
 #define MAX_PROCS 16
 #define MAX_REGIONS 8
 #define MAX_PINS 16
+#define MAX_SWAPPED 4096 /* pages of one pageout */
 #define NAME_LEN 16
 #define MAX_WORDS 10
 

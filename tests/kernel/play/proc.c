@@ -33,6 +33,7 @@
 #define PM_PRESENT (1ULL << 63)
 #define PM_SWAP (1ULL << 62)
 #define PM_PFN ((1ULL << 55) - 1)
+#define KPF_WRITEBACK (1ULL << 8)
 #define KPF_ZERO_PAGE (1ULL << 24)
 
 static int pagemap = -1, kpageflags = -1;
@@ -69,13 +70,18 @@ uint64_t pagemap_of(int fd, unsigned long addr)
 	return entry;
 }
 
-static bool is_zero_page(uint64_t pfn)
+static bool frame_is(uint64_t pfn, uint64_t flag)
 {
 	uint64_t flags = 0;
 
 	if (pread(kpageflags, &flags, sizeof(flags), pfn * sizeof(flags)) != sizeof(flags))
 		return false;
-	return flags & KPF_ZERO_PAGE;
+	return flags & flag;
+}
+
+static bool is_zero_page(uint64_t pfn)
+{
+	return frame_is(pfn, KPF_ZERO_PAGE);
 }
 
 /* A page that its write did not touch: did it move as well? */
@@ -212,11 +218,33 @@ static int do_split(struct proc *p, struct region *r)
 	return 0;
 }
 
+/* A page that is still being written keeps its place in the swap cache. */
+static void wait_written(const uint64_t *frames, unsigned long nr)
+{
+	for (unsigned long i = 0, tries = 0; i < nr && tries < 2000;) {
+		if (!frames[i] || !frame_is(frames[i], KPF_WRITEBACK)) {
+			i++;
+			continue;
+		}
+		usleep(1000);
+		tries++;
+	}
+}
+
 /* Pages go to swap one madvise at a time; reclaim may need more than one try. */
 static int do_pageout(struct proc *p, struct region *r)
 {
+	static uint64_t frames[MAX_SWAPPED];
+	unsigned long nr = p->last - p->first + 1;
 	int rc = 0;
 
+	if (nr > MAX_SWAPPED)
+		return E2BIG;
+	for (unsigned long i = 0; i < nr; i++) {
+		uint64_t entry = pagemap_of(pagemap, r->addr + (p->first + i) * PAGE);
+
+		frames[i] = entry & PM_PRESENT ? entry & PM_PFN : 0;
+	}
 	for (int try = 0; try < 10 && !rc; try++) {
 		unsigned long left = 0;
 
@@ -227,6 +255,7 @@ static int do_pageout(struct proc *p, struct region *r)
 			break;
 		usleep(2000);
 	}
+	wait_written(frames, nr);
 	return rc;
 }
 

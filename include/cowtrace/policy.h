@@ -75,7 +75,7 @@ enum cowtrace_field {
 	/* numbers */
 	COWTRACE_FIELD_MAPCOUNT,	/* entries that map this page, of any process */
 	COWTRACE_FIELD_REFCOUNT,	/* references of the whole folio */
-	COWTRACE_FIELD_SWAPCOUNT,	/* swap entries that still want this page */
+	COWTRACE_FIELD_SWAPCOUNT,	/* swap entries that still want the folio */
 	COWTRACE_FIELD_MAX_MAPCOUNT,	/* the largest map + swap count in the folio */
 	COWTRACE_FIELD_ENTIRE_MAPCOUNT, /* PMD entries that map the folio */
 	COWTRACE_FIELD_LARGE_MAPCOUNT,	/* all entries that map any page of the folio */
@@ -311,7 +311,8 @@ struct cowtrace_swapin {
 /*
  * cowtrace_policy_swapin - fault on a swap entry
  * @st: the page as it is when its entry is set: mapcount counts the new entry,
- *      swapcount the entries left over
+ *      swapcount the entries left over; with a large folio that comes back whole,
+ *      one of its new entries is set
  * @write: the access is a write
  * @exclusive_entry: the swap entry carries the exclusive mark (5.19 on)
  *

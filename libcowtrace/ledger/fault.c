@@ -53,8 +53,11 @@ static void reuse(struct ct_ledger *l, struct unit *u, u32 i, enum cowtrace_reas
 		return;
 	fr->flags |= mark;
 	/* Every way but the mark's goes through dropping the swap cache. */
-	if (why != COWTRACE_REASON_ANON_EXCLUSIVE)
+	if (why != COWTRACE_REASON_ANON_EXCLUSIVE) {
 		fr->flags &= ~(FR_SWAPCACHE | FR_KSM);
+		if (fr->order)
+			ct_folio_at(l, frame)->swapcache = false;
+	}
 	ct_pte_set(u, i, ct_pte_get(u, i) | PTE_FLAG);
 }
 
@@ -160,7 +163,9 @@ static int fault_swap(struct ct_ledger *l, struct proc *p, struct vma *v, struct
 	int rc;
 
 	count_fresh(eff, 1);
-	ct_swap_in(l, p, v, u, i, write);
+	ct_swap_in(l, p, v, u, i, write, eff);
+	if (l->broken)
+		return -ENOMEM;
 	if (!write || (ct_pte_get(u, i) & PTE_FLAG))
 		return 0;
 	rc = write_protected(l, p, v, u, i, &more);

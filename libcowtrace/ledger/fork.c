@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "ledger/internal.h"
+#include "policy/rules.h"
 
 static int proc_add(struct ct_ledger *l, u32 pid)
 {
@@ -46,7 +47,7 @@ static ct_pte fork_entry(struct ct_ledger *l, struct proc *parent, struct unit *
 	if (!fr)
 		return PTE_NONE;
 	if (ct_pte_kind(pte) == PTE_SWAP) {
-		fr->swapcount++;
+		ct_frame_count_swap(l, frame, 1);
 		ct_pte_set(u, i, pte & ~PTE_FLAG);
 		return pte & ~PTE_FLAG;
 	}
@@ -212,6 +213,7 @@ int ct_ledger_create(const struct ct_ledger_options *opts, struct ct_ledger **re
 		return -ENOMEM;
 	memcpy(&l->opts, opts, ct_min(opts->sz, sizeof(*opts)));
 	l->has_mark = v.reason == COWTRACE_REASON_ANON_EXCLUSIVE;
+	l->whole_swap = ct_rules_get(opts->model)->whole_swap;
 	l->memory = sizeof(*l);
 	*ret_ledger = l;
 	return 0;

@@ -168,12 +168,12 @@ u32 ct_mthp_new(struct ct_ledger *l)
 	return frame;
 }
 
-/* Is one whole large folio out of use?  It is broken up before it goes to swap. */
+/* Is one whole large folio out of use? */
 static bool folio_dead(const struct block *b, u32 frame)
 {
 	const struct folio *fo = &b->folios[index_in(frame) >> b->order];
 
-	return !fo->own.total && !fo->extra;
+	return !fo->own.total && !fo->extra && !fo->swaps;
 }
 
 /* To be called whenever the last user of a frame may have gone. */
@@ -221,11 +221,20 @@ void ct_frame_unmap(struct ct_ledger *l, u32 frame, u32 mm)
 	ct_frame_release(l, frame);
 }
 
+/* Its block is told apart since a page of it went to swap. */
+void ct_frame_count_swap(struct ct_ledger *l, u32 frame, int by)
+{
+	struct folio *fo = ct_folio_at(l, frame);
+
+	ct_frame_at(l, frame)->swapcount += by;
+	if (fo)
+		fo->swaps += by;
+}
+
 /* A swap entry is gone; without entries the swap cache has no reason to stay. */
 void ct_frame_unswap(struct ct_ledger *l, u32 frame)
 {
-	/* Its block is told apart since a page of it went to swap. */
-	ct_frame_at(l, frame)->swapcount--;
+	ct_frame_count_swap(l, frame, -1);
 	ct_frame_release(l, frame);
 }
 
@@ -314,18 +323,25 @@ void ct_block_split_pmd(struct ct_ledger *l, u32 frame, u32 mm)
 }
 
 /*
- * A large folio is broken up into small pages; some PTE maps it, and no PMD any
- * more.  References that are no mappings would have made the kernel refuse.
+ * A large folio is broken up into small pages; some PTE or swap entry names it, and
+ * no PMD any more.  References that are no mappings would have made the kernel
+ * refuse.
  */
 void ct_block_split_folio(struct ct_ledger *l, u32 frame)
 {
 	struct block *b = ct_block_of(l, frame);
 	u32 first = frame & ~((1U << b->order) - 1);
+	const struct folio *fo;
+	u8 flags;
 
 	if (!ct_block_each(l, b))
 		return;
-	for (u32 i = 0; i < 1U << b->order; i++)
+	fo = &b->folios[index_in(first) >> b->order];
+	flags = (fo->swapcache ? FR_SWAPCACHE : 0) | (fo->out ? FR_SWAPPED : 0);
+	for (u32 i = 0; i < 1U << b->order; i++) {
 		b->each[index_in(first + i)].order = 0;
+		b->each[index_in(first + i)].flags |= flags;
+	}
 	/* Pages nobody mapped lived with the folio only. */
 	for (u32 i = 0; i < 1U << b->order; i++)
 		ct_frame_release(l, first + i);

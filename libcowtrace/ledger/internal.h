@@ -41,6 +41,7 @@ typedef u32 ct_pte;
 #define FR_KSM 8
 #define FR_SWAPPED 16 /* the content is in swap only */
 #define FR_HUGETLB 32
+#define FR_EITHER 64 /* from swap it comes alone, or with its folio: kernels differ */
 
 /* FOLL_PIN adds this to a small page's count; a large folio counts pins apart. */
 #define PIN_BIAS 1024
@@ -59,6 +60,9 @@ struct folio {
 	u32 entire;
 	u32 extra;
 	u32 pins;
+	u32 swaps; /* swap entries of all its pages */
+	bool swapcache;
+	bool out; /* the content is in swap only, in one piece */
 };
 
 struct block {
@@ -123,7 +127,8 @@ struct pin {
 struct ct_ledger {
 	struct ct_ledger_options opts;
 	bool has_mark;
-	bool broken; /* an allocation failed, or a count is full: trust nothing */
+	bool whole_swap; /* large folios come back from swap in one piece (6.11) */
+	bool broken;	 /* an allocation failed, or a count is full: trust nothing */
 	u32 next_mm, next_map;
 	struct proc *procs;
 	size_t nr_procs, max_procs;
@@ -158,6 +163,7 @@ bool ct_block_each(struct ct_ledger *l, struct block *b);
 void ct_frame_map(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_frame_unmap(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_frame_unswap(struct ct_ledger *l, u32 frame);
+void ct_frame_count_swap(struct ct_ledger *l, u32 frame, int by);
 void ct_frame_release(struct ct_ledger *l, u32 frame);
 void ct_block_map_pmd(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_unmap_pmd(struct ct_ledger *l, u32 frame, u32 mm);
@@ -166,6 +172,9 @@ void ct_block_map_all(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_unmap_all(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_split_folio(struct ct_ledger *l, u32 frame);
 bool ct_folio_mine(const struct folio *fo, u32 mm); /* maps it alone, and nothing holds it */
+
+/* Pages of the frame's folio. */
+#define ct_folio_pages(l, frame) (1U << ct_frame_see(l, frame)->order)
 
 static inline struct block *ct_block_of(const struct ct_ledger *l, u32 frame)
 {
@@ -218,7 +227,7 @@ bool ct_populate_unit(struct ct_ledger *l, struct proc *p, struct vma *v, u64 pa
 
 /* swap.c */
 void ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit *u, u32 i,
-		bool write);
+		bool write, struct ct_effect *eff);
 
 /* range.c */
 int ct_range_cut(struct ct_ledger *l, struct proc *p, u64 start, u64 end, struct ct_effect *eff);

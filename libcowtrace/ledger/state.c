@@ -58,7 +58,10 @@ static void state_large(struct ct_ledger *l, const struct proc *p, const struct 
 	st->mapcount = fr->mapcount + fo->entire;
 	st->entire_mapcount = fo->entire;
 	st->large_mapcount = fo->own.total;
-	st->refcount = fo->own.total + fo->extra;
+	st->refcount = fo->own.total + fo->extra + (fo->swapcache ? 1U << fr->order : 0);
+	st->swapcount = fo->swaps;
+	if (fo->swapcache)
+		st->flags |= COWTRACE_BIT(COWTRACE_FIELD_SWAPCACHE);
 	if (fo->own.shared)
 		st->flags |= COWTRACE_BIT(COWTRACE_FIELD_MM_SHARED);
 	if (fo->pins)

@@ -42,14 +42,23 @@ ct_public int cowtrace_policy_fork(enum cowtrace_model_id model,
 	return 0;
 }
 
-/* Is the entry's reference the only one, the swap cache dropped if that works? */
+/*
+ * Is the entry's reference the only one, the swap cache dropped if that works?  Of a
+ * large folio in it, to 6.10, the wrong number of references was expected.
+ */
 static bool one_ref(const struct cowtrace_page_state *st, bool may_drop)
 {
 	bool cached = is(st, COWTRACE_FIELD_SWAPCACHE);
 
 	if (cached && may_drop && !st->swapcount && !is(st, COWTRACE_FIELD_WRITEBACK))
-		return st->refcount == 2;
+		return st->refcount == 1 + (1U << st->order);
 	return st->refcount == 1;
+}
+
+/* Of a large folio the busiest page counts (page_trans_huge_map_swapcount). */
+static bool one_user(const struct cowtrace_page_state *st)
+{
+	return (st->order ? st->max_mapcount : st->mapcount + st->swapcount) <= 1;
 }
 
 ct_public int cowtrace_policy_swapin(enum cowtrace_model_id model,
@@ -63,11 +72,12 @@ ct_public int cowtrace_policy_swapin(enum cowtrace_model_id model,
 	if (!r || cowtrace_page_state_check(st, NULL))
 		return -EINVAL;
 	if (r->swapin == CT_SWAPIN_MAPCOUNT) {
-		sole = !ksm && st->mapcount + st->swapcount <= 1;
+		sole = !ksm && one_user(st);
 		*ret = (struct cowtrace_swapin){ .writable = write && sole };
 		return 0;
 	}
-	sole = exclusive_entry || (r->swapin != CT_SWAPIN_MARK_ONLY && one_ref(st, write));
+	sole = exclusive_entry || (r->swapin != CT_SWAPIN_MARK_ONLY &&
+				   one_ref(st, write && (!st->order || r->whole_swap)));
 	sole = sole && !ksm;
 	*ret = (struct cowtrace_swapin){
 		.writable = sole && (write || r->swapin >= CT_SWAPIN_MARK_READ),

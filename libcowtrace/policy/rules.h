@@ -26,6 +26,7 @@ struct ct_rules {
 	enum ct_swapin_rule swapin;
 	bool has_mark;	  /* PG_anon_exclusive exists */
 	bool has_slots;	  /* the owner slots of 6.15 exist */
+	bool whole_swap;  /* a large folio comes back from swap in one piece (6.11) */
 	bool pin_copies;  /* fork copies pinned pages (5.9) */
 	bool zero_allocs; /* a write to the huge zero page makes a huge page */
 };

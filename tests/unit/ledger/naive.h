@@ -20,13 +20,16 @@ enum nv_kind { NV_NONE, NV_PRESENT, NV_SWAP, NV_ZERO, NV_FILE };
 struct nv_folio {
 	struct cowtrace_owners own; /* history matters: kept event by event */
 	u32 extra, pins;
-	u32 entire, max; /* counted by nv_count() */
+	bool cached, out;	/* in the swap cache; in swap only, in one piece */
+	u32 entire, max, swaps; /* counted by nv_count() */
 };
 
 struct nv_frame {
 	struct nv_folio *folio; /* NULL: a small page */
 	u8 order;
+	u16 index; /* in its folio */
 	bool exclusive, cached, ksm, swapped;
+	bool either; /* from swap it comes alone or with its folio: kernels differ */
 	u32 extra;
 	u32 ptes, swaps; /* counted by nv_count() */
 };

@@ -89,7 +89,7 @@ static int do_event(struct pair *pr, struct ct_effect *a, struct ct_effect *b, i
 
 	pick_range(pr, &page, &nr);
 	at = NV_BASE + page;
-	what = below(&pr->seed, 36);
+	what = below(&pr->seed, 37);
 	snprintf(pr->event, sizeof(pr->event), "event %u of pid %u (%u), pages %u+%u", what, pid,
 		 other, page, nr);
 	if (what < 12) {
@@ -128,8 +128,11 @@ static int do_event(struct pair *pr, struct ct_effect *a, struct ct_effect *b, i
 	} else if (what < 33) {
 		*rb = ct_ledger_merge(pr->l, pid, at, other, NV_BASE + page2, b);
 		return nv_merge(pr->nv, pid, page, other, page2, a);
-	} else if (what < 35) {
-		*rb = ct_ledger_pageout(pr->l, pid, at, nr, b);
+	} else if (what < 36) {
+		/* What is whole goes whole. */
+		if (yes)
+			page &= ~511U, nr = 512;
+		*rb = ct_ledger_pageout(pr->l, pid, NV_BASE + page, nr, b);
 		nv_pageout(pr->nv, pid, page, nr, a);
 	} else {
 		*rb = ct_ledger_collapse(pr->l, pid, at & ~511ULL, 512);

@@ -331,6 +331,18 @@ static void test_swapin(void **state)
 		{ "g6", "", true, false, "wx" },
 		{ "g6b", "", true, false, "" },
 		{ "g6b", "", true, true, "wx" },
+		/* large folios: to 6.10 the swap cache's references are not dropped */
+		{ "g1", "order=9 swapcache large_mapcount=1 refcount=513", true, false, "w" },
+		{ "g3", "order=9 swapcache large_mapcount=1 refcount=513 max_mapcount=2", true,
+		  false, "" },
+		{ "g4", "order=9 swapcache large_mapcount=1 refcount=513", true, false, "" },
+		{ "g5", "order=9 swapcache large_mapcount=1 refcount=513", true, false, "" },
+		{ "g5", "order=9 swapcache large_mapcount=1 refcount=513", true, true, "wx" },
+		{ "g5-late", "order=9 swapcache large_mapcount=1 refcount=513", true, false, "wx" },
+		{ "g6", "order=4 swapcache large_mapcount=1 refcount=17", true, false, "wx" },
+		{ "g6", "order=4 swapcache large_mapcount=1 refcount=17", false, false, "" },
+		{ "g6", "order=4 swapcache large_mapcount=1 refcount=17 swapcount=1", true, false,
+		  "" },
 	};
 
 	for (size_t i = 0; i < ct_array_size(rows); i++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The outbox: deep copies of records in a list, and the thread that writes them.
+ * The outbox: deep copies of records, one behind the other in blocks, and the
+ * thread that writes them.  Blocks are used again: a fork of a small process makes
+ * two hundred records, and each would be a malloc here and a free over there.
  *
  * Commits twice a second while there is anything to commit, so that a trace
  * whose recorder is killed holds everything up to the last second.
@@ -23,18 +25,30 @@
 #define GATHER_NS (100 * CT_NSEC_PER_MSEC)
 
 struct node {
-	struct node *next;
 	size_t len;
 	struct ct_rec rec;
 	/* strings and arrays of the record follow */
 };
+
+struct block {
+	struct block *next;
+	size_t used, cap; /* bytes of nodes */
+	u64 nodes[];
+};
+
+#define BLOCK_LEN (64UL << 10)
+/* Blocks that are kept for later, at most. */
+#define SPARE_MAX 32
 
 struct ct_outbox {
 	struct ct_store *store;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct node *head, **tail;
+	struct block *head, **tail; /* full, but for the last one */
+	struct block *last;
+	struct block *spare;
+	u32 nr_spare;
 	_Atomic size_t queued; /* bytes, with those that the disk thread is writing */
 	u64 lost, lost_events;
 	bool stop;
@@ -111,30 +125,63 @@ static int parts_of(struct ct_rec *r, struct part p[MAX_PARTS])
 	return nr;
 }
 
-static struct node *node_create(const struct ct_rec *rec)
+/* The parts' lengths in a node: each begins at a multiple of 8. */
+static size_t part_room(const struct part *p)
 {
-	struct ct_rec copy = *rec;
-	struct part p[MAX_PARTS];
-	size_t len = sizeof(struct node);
-	struct node *n;
-	char *at;
-	int i, nr = parts_of(&copy, p);
+	return (p->len + 7) & ~7UL;
+}
 
-	for (i = 0; i < nr; i++)
-		len += (p[i].len + 7) & ~7UL;
-	n = malloc(len);
-	if (!n)
-		return NULL;
-	at = (char *)(n + 1);
+static void fill_node(struct node *n, size_t len, const struct ct_rec *rec)
+{
+	char *at = (char *)(n + 1);
+	struct part p[MAX_PARTS];
+	int i, nr;
+
+	n->rec = *rec;
+	n->len = len;
+	nr = parts_of(&n->rec, p);
 	for (i = 0; i < nr; i++) {
 		memcpy(at, *p[i].ptr, p[i].len);
 		*p[i].ptr = at;
-		at += (p[i].len + 7) & ~7UL;
+		at += part_room(&p[i]);
 	}
-	n->rec = copy;
-	n->len = len;
-	n->next = NULL;
-	return n;
+}
+
+static size_t node_len(const struct ct_rec *rec)
+{
+	struct ct_rec copy = *rec;
+	struct part p[MAX_PARTS];
+	int i, nr = parts_of(&copy, p);
+	size_t len = sizeof(struct node);
+
+	for (i = 0; i < nr; i++)
+		len += part_room(&p[i]);
+	return len;
+}
+
+/* A block with room for len bytes at the end of the list, or NULL; the lock is held. */
+static struct block *block_for(struct ct_outbox *o, size_t len)
+{
+	struct block *b = o->last;
+
+	if (b && b->cap - b->used >= len)
+		return b;
+	b = len <= BLOCK_LEN ? o->spare : NULL;
+	if (b) {
+		o->spare = b->next;
+		o->nr_spare--;
+	} else {
+		b = malloc(sizeof(*b) + ct_max(len, BLOCK_LEN));
+		if (!b)
+			return NULL;
+		b->cap = ct_max(len, BLOCK_LEN);
+	}
+	b->next = NULL;
+	b->used = 0;
+	*o->tail = b;
+	o->tail = &b->next;
+	o->last = b;
+	return b;
 }
 
 static size_t room_for(const struct ct_rec *rec)
@@ -144,22 +191,24 @@ static size_t room_for(const struct ct_rec *rec)
 
 void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 {
-	struct node *n = node_create(rec);
+	const size_t len = node_len(rec);
+	struct block *b = NULL;
 	bool wake;
 
 	pthread_mutex_lock(&o->lock);
-	if (!n || o->queued + n->len > room_for(rec)) {
+	if (o->queued + len <= room_for(rec))
+		b = block_for(o, len);
+	if (!b) {
 		if (rec->type == CT_REC_EVENT)
 			o->lost_events++;
 		else
 			o->lost++;
 		pthread_mutex_unlock(&o->lock);
-		free(n);
 		return;
 	}
-	*o->tail = n;
-	o->tail = &n->next;
-	o->queued += n->len;
+	fill_node((struct node *)((char *)b->nodes + b->used), len, rec);
+	b->used += len;
+	o->queued += len;
 	wake = o->idle || o->queued > QUEUE_MAX / 4;
 	o->idle = false;
 	pthread_mutex_unlock(&o->lock);
@@ -185,9 +234,9 @@ static void wait_for(struct ct_outbox *o, u64 ns)
  * Takes the whole queue.  Waits for a first record for ever, unless a commit is
  * due (dirty); then a little for more.
  */
-static struct node *take_all(struct ct_outbox *o, bool dirty, bool *ret_stop)
+static struct block *take_all(struct ct_outbox *o, bool dirty, bool *ret_stop)
 {
-	struct node *n;
+	struct block *b;
 
 	pthread_mutex_lock(&o->lock);
 	while (!o->head && !o->stop && !dirty) {
@@ -197,12 +246,13 @@ static struct node *take_all(struct ct_outbox *o, bool dirty, bool *ret_stop)
 	o->idle = false;
 	if (!o->stop && o->queued < QUEUE_MAX / 4)
 		wait_for(o, GATHER_NS);
-	n = o->head;
+	b = o->head;
 	o->head = NULL;
 	o->tail = &o->head;
-	*ret_stop = o->stop && !n;
+	o->last = NULL;
+	*ret_stop = o->stop && !b;
 	pthread_mutex_unlock(&o->lock);
-	return n;
+	return b;
 }
 
 static void note_error(struct ct_outbox *o)
@@ -215,6 +265,32 @@ static void note_error(struct ct_outbox *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
+static void write_block(struct ct_outbox *o, const struct block *b)
+{
+	const struct node *n;
+	size_t at;
+
+	for (at = 0; at < b->used; at += n->len) {
+		n = (const struct node *)((const char *)b->nodes + at);
+		if (ct_store_put(o->store, &n->rec))
+			note_error(o);
+		o->queued -= n->len;
+	}
+}
+
+static void give_back(struct ct_outbox *o, struct block *b)
+{
+	pthread_mutex_lock(&o->lock);
+	if (b->cap == BLOCK_LEN && o->nr_spare < SPARE_MAX) {
+		b->next = o->spare;
+		o->spare = b;
+		o->nr_spare++;
+		b = NULL;
+	}
+	pthread_mutex_unlock(&o->lock);
+	free(b);
+}
+
 static void *disk_thread(void *arg)
 {
 	struct ct_outbox *o = arg;
@@ -222,15 +298,13 @@ static void *disk_thread(void *arg)
 	bool dirty = false, stop = false;
 
 	while (!stop) {
-		struct node *n = take_all(o, dirty, &stop), *next;
+		struct block *b = take_all(o, dirty, &stop), *next;
 
-		dirty |= n != NULL;
-		for (; n; n = next) {
-			next = n->next;
-			if (ct_store_put(o->store, &n->rec))
-				note_error(o);
-			o->queued -= n->len;
-			free(n);
+		dirty |= b != NULL;
+		for (; b; b = next) {
+			next = b->next;
+			write_block(o, b);
+			give_back(o, b);
 		}
 		if (dirty && ct_now_ns() - last_commit >= COMMIT_NS) {
 			if (ct_store_commit(o->store))
@@ -289,6 +363,7 @@ const char *ct_outbox_error(struct ct_outbox *o)
 
 int ct_outbox_finish(struct ct_outbox *o, const char *why_incomplete, struct ct_err *err)
 {
+	struct block *next;
 	int ret;
 
 	pthread_mutex_lock(&o->lock);
@@ -301,6 +376,10 @@ int ct_outbox_finish(struct ct_outbox *o, const char *why_incomplete, struct ct_
 	ret = ct_store_finish(o->store, why_incomplete, err);
 	pthread_mutex_destroy(&o->lock);
 	pthread_cond_destroy(&o->wake);
+	for (; o->spare; o->spare = next) {
+		next = o->spare->next;
+		free(o->spare);
+	}
 	free(o);
 	return ret;
 }

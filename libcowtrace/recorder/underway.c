@@ -140,18 +140,27 @@ static bool is_unborn(const struct ct_rec_ctx *c, u32 slot)
 bool ct_birth_in_order(const struct ct_rec_ctx *c, u32 slot)
 {
 	const struct ct_slot *mine = &c->seg->slots[slot];
-	u32 parent = mine->parent_slot, i;
+	u32 parent = mine->parent_slot, i, left, newest;
 	const struct ct_proc *p = parent < CT_SEG_SLOTS ? c->by_slot[parent] : NULL;
 
 	/* Mostly it is the only one, and nothing need be searched. */
-	if (!p || atomic_load(&c->seg->slots[parent].forks_begun) - p->forks_seen <= 1)
+	left = p ? atomic_load(&c->seg->slots[parent].forks_begun) - p->forks_seen : 0;
+	if (left <= 1)
 		return true;
-	for (i = 0; i < CT_SEG_SLOTS; i++) {
-		const struct ct_slot *s = &c->seg->slots[i];
+	/*
+	 * From the newest slots on, until all that the parent has begun are found:
+	 * they lie together, and to look at all slots costs more than a reading.
+	 */
+	newest = atomic_load(&c->seg->slot_hint);
+	for (i = 1; i <= CT_SEG_SLOTS && left; i++) {
+		const u32 at = (newest - i) % CT_SEG_SLOTS;
+		const struct ct_slot *s = &c->seg->slots[at];
 
-		if (i != slot && s->parent_slot == parent && s->clone_ns &&
-		    s->clone_ns < mine->clone_ns && is_unborn(c, i))
+		if (s->parent_slot != parent || !s->clone_ns || !is_unborn(c, at))
+			continue;
+		if (at != slot && s->clone_ns < mine->clone_ns)
 			return false;
+		left--;
 	}
 	return true;
 }

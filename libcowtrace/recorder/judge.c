@@ -19,10 +19,29 @@
 /* Samples of what else moves pages are this old at most where older is as good. */
 #define RECENT_NS (20 * CT_NSEC_PER_MSEC)
 
+/*
+ * Is anything merged that may have been merged, or taken apart, since the
+ * recording began?  Where ksmd has stood still all the time, no.
+ */
+static bool ksm_at_work(struct ct_rec_ctx *c)
+{
+	struct ct_ksm k;
+
+	if (ct_ksm_read(&k))
+		return false;
+	if (!c->ksm_ns) {
+		c->ksm_merged = k.merged;
+		c->ksm_scans = k.full_scans;
+	}
+	if (k.run || k.merged != c->ksm_merged || k.full_scans != c->ksm_scans)
+		c->ksm_woken = true;
+	return c->ksm_woken && k.merged;
+}
+
 void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
 {
 	struct ct_activity *a = &c->activity;
-	u64 merged = 0, scans = 0, now = ct_now_ns();
+	u64 now = ct_now_ns();
 	struct ct_vmstat v = { 0 };
 
 	if (c->vmstat_fd >= 0)
@@ -33,7 +52,7 @@ void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
 	a->collapsed = v.v[CT_VMSTAT_THP_COLLAPSE_ALLOC];
 	/* ksmd needs two passes, 20 ms apart, before it merges anything. */
 	if (now - c->ksm_ns > RECENT_NS) {
-		a->ksm = !ct_ksm_read(&merged, &scans) && merged;
+		a->ksm = ksm_at_work(c);
 		c->ksm_ns = now;
 	}
 	c->activity_ns = now;

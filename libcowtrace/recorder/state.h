@@ -159,6 +159,7 @@ struct ct_proc {
 	u64 forked_ns;	  /* when its newest child was read */
 	u64 close_due_ns; /* its relatives have gone; 0: no */
 	bool exit_read;	  /* the reading before its end was taken */
+	bool reaped;	  /* its end is asked for (reap.h); its pidfd is not with the io thread */
 	bool exec_read;	  /* the same before an exec, which may fail yet */
 	struct ct_image *exec_image;
 	u64 exec_ns;
@@ -194,6 +195,18 @@ struct ct_totals {
 	u64 notes;
 };
 
+/* Those that are about to go (reap.h), oldest first. */
+struct ct_reap_one {
+	u32 id; /* of the process */
+	int pidfd;
+	u64 since_ns;
+};
+struct ct_reap {
+	struct ct_reap_one v[64];
+	u32 nr;
+	u64 due_ns; /* CLOCK_MONOTONIC: asked by then */
+};
+
 struct ct_rec_ctx {
 	struct ct_segment *seg;
 	struct ct_kcaps caps;
@@ -204,6 +217,8 @@ struct ct_rec_ctx {
 	int vmstat_fd;
 	struct ct_activity activity; /* the newest sample */
 	u64 activity_ns, ksm_ns;
+	u64 ksm_merged, ksm_scans; /* when the recording began */
+	bool ksm_woken;		   /* ksmd has run since, or somebody took apart what it merged */
 	bool urgent, never_urgent; /* the serving thread's scheduling class */
 	u64 next_witness_ns;	   /* CLOCK_MONOTONIC: not before */
 	u64 start_ns;
@@ -235,6 +250,7 @@ struct ct_rec_ctx {
 	struct ct_writes *writes;
 	int uffd_dev;  /* /dev/userfaultfd, for the programs; -1 */
 	u64 linger_ns; /* protection stays this long after the last relative */
+	struct ct_reap reap;
 	/* Scratch for tallies by region. */
 	struct ct_tally *tallies;
 	u64 *counts;

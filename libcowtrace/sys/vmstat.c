@@ -99,24 +99,26 @@ static int read_number(const char *path, u64 *ret)
 	return ct_parse_u64(&p, ret) ? 0 : -EINVAL;
 }
 
-int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans)
+int ct_ksm_read(struct ct_ksm *ret)
 {
-	u64 sharing, shared, scans;
-	int r = read_number("/sys/kernel/mm/ksm/pages_sharing", &sharing);
+	struct ct_ksm k = { 0 };
+	u64 sharing, shared;
+	int r = read_number("/sys/kernel/mm/ksm/run", &k.run);
 
 	if (r == -ENOENT) {
-		*ret_merged = 0;
-		*ret_full_scans = 0;
+		*ret = k;
 		return 0;
 	}
 	if (r == 0)
+		r = read_number("/sys/kernel/mm/ksm/pages_sharing", &sharing);
+	if (r == 0)
 		r = read_number("/sys/kernel/mm/ksm/pages_shared", &shared);
 	if (r == 0)
-		r = read_number("/sys/kernel/mm/ksm/full_scans", &scans);
+		r = read_number("/sys/kernel/mm/ksm/full_scans", &k.full_scans);
 	if (r < 0)
 		return r;
-	*ret_merged = sharing + shared;
-	*ret_full_scans = scans;
+	k.merged = sharing + shared;
+	*ret = k;
 	return 0;
 }
 

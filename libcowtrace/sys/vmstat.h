@@ -35,11 +35,17 @@ int ct_vmstat_open(int *ret_fd);
 int ct_vmstat_read(int fd, struct ct_vmstat *ret);
 
 /*
- * Sum of /sys/kernel/mm/ksm/{pages_sharing,pages_shared}, or 0 without KSM; and
- * full_scans.  While ksmd does not run nobody corrects the sum: it goes on counting
- * pages of processes that have gone (seen on 6.18).
+ * What is in /sys/kernel/mm/ksm; all 0 without KSM.  While ksmd does not run nobody
+ * corrects `merged`: it goes on counting pages of processes that have gone (seen on
+ * 6.18).
  */
-int ct_ksm_read(u64 *ret_merged, u64 *ret_full_scans);
+struct ct_ksm {
+	u64 run;    /* 0 ksmd stands still, 1 it runs, 2 all was taken apart */
+	u64 merged; /* pages_sharing + pages_shared */
+	u64 full_scans;
+};
+/* 0, or -errno. */
+int ct_ksm_read(struct ct_ksm *ret);
 
 /*
  * How many of pid's pages ksmd keeps an eye on (/proc/PID/ksm_stat): 0 means that

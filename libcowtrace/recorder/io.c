@@ -72,9 +72,14 @@ int ct_io_watch(struct ct_io *io, int pidfd, u32 id)
 	return watch(io, pidfd, SRC_PID, id);
 }
 
-void ct_io_unwatch(struct ct_io *io, int pidfd)
+void ct_io_release(struct ct_io *io, int pidfd)
 {
 	epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, pidfd, NULL);
+}
+
+void ct_io_unwatch(struct ct_io *io, int pidfd)
+{
+	ct_io_release(io, pidfd);
 	close(pidfd);
 }
 

@@ -45,7 +45,9 @@ void ct_io_destroy(struct ct_io *io);
 
 /* Reports once, as CT_IN_GONE with this id, when the process has gone.  0 or -errno. */
 int ct_io_watch(struct ct_io *io, int pidfd, u32 id);
-/* No more of it; closes the pidfd. */
+/* No more of it, unless a CT_IN_GONE is on its way already; the pidfd stays open. */
+void ct_io_release(struct ct_io *io, int pidfd);
+/* The same; closes the pidfd. */
 void ct_io_unwatch(struct ct_io *io, int pidfd);
 
 /*

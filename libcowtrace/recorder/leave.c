@@ -13,6 +13,7 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "recorder/leave.h"
+#include "recorder/reap.h"
 #include "recorder/strays.h"
 #include "recorder/writes.h"
 #include "sys/pidfd.h"
@@ -24,7 +25,7 @@
 /* Asking the kernel (smaps_rollup) takes this share of one core at most: 1 in ... */
 #define WITNESS_DUTY 40
 /* And never more often than this: of the backends of a busy server some are enough. */
-#define WITNESS_PAUSE_NS (16 * CT_NSEC_PER_MSEC)
+#define WITNESS_PAUSE_NS (25 * CT_NSEC_PER_MSEC)
 
 /* The kernel's own word on the process, while it stands still. */
 static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
@@ -107,6 +108,7 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_drops_apply(c, p, UINT64_MAX);
 	ct_close_all(c, p, img, late ? CT_SIDE_END_TIMEOUT : CT_SIDE_END_EXIT);
 	ct_image_unref(img);
+	ct_reap_add(c, p);
 }
 
 void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)

@@ -14,6 +14,7 @@
 #include "base/futex.h"
 #include "channel/slot.h"
 #include "recorder/io.h"
+#include "recorder/reap.h"
 #include "recorder/writes.h"
 #include "sys/pidfd.h"
 #include "sys/vmstat.h"
@@ -195,8 +196,11 @@ static void proc_free(struct ct_rec_ctx *c, struct ct_proc *p)
 			break;
 		}
 	}
-	if (p->pidfd >= 0)
+	if (p->pidfd >= 0 && p->reaped)
+		close(p->pidfd);
+	else if (p->pidfd >= 0)
 		ct_io_unwatch(c->io, p->pidfd);
+	ct_reap_forget(c, p);
 	if (p->pagemap_fd >= 0)
 		close(p->pagemap_fd);
 	if (p->own && --p->own->refs == 0)

@@ -18,6 +18,7 @@
 #include "recorder/asks.h"
 #include "recorder/io.h"
 #include "recorder/leave.h"
+#include "recorder/reap.h"
 #include "recorder/serve.h"
 #include "recorder/strays.h"
 #include "sys/pidfd.h"
@@ -255,7 +256,7 @@ static u64 linger_ns(const struct serve *s)
 
 static u64 next_wake(const struct serve *s, u64 now)
 {
-	u64 at = now + HEARTBEAT_NS;
+	u64 at = ct_min(now + HEARTBEAT_NS, ct_reap_due(s->c));
 	const struct ct_proc *p;
 
 	for (p = s->c->procs; p; p = p->next) {
@@ -318,6 +319,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 		ct_events_drain(c, now);
 		ct_asks_serve(c, &s.asks);
 		now = ct_now_ns();
+		ct_reap_look(c, now);
 		if (finished(&s, now))
 			break;
 		if (now >= s.next_sweep_ns) {

@@ -10,6 +10,10 @@
 #include "store/schema.h"
 #include "store/writer.h"
 
+/* CT_MANY_ROWS of them. */
+#define FOUR(row) row "," row "," row "," row
+#define MANY(row) FOUR(FOUR(row))
+
 const char *const ct_stmt_sql[CT_STMT_NR] = {
 	[CT_STMT_META] = "INSERT OR REPLACE INTO meta VALUES(?1,?2)",
 	[CT_STMT_PROCESS] =
@@ -42,10 +46,15 @@ const char *const ct_stmt_sql[CT_STMT_NR] = {
 		"INSERT OR REPLACE INTO regions VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
 	[CT_STMT_REGION_COUNT] =
 		"INSERT OR REPLACE INTO region_counts VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+	[CT_STMT_REGIONS] =
+		"INSERT OR REPLACE INTO regions VALUES" MANY("(?,?,?,?,?,?,?,?,?,?,?,?)"),
+	[CT_STMT_REGION_COUNTS] =
+		"INSERT OR REPLACE INTO region_counts VALUES" MANY("(?,?,?,?,?,?,?,?,?)"),
 	[CT_STMT_TIMELINE] = "INSERT INTO timeline VALUES(?1,?2,?3,?4)",
 	[CT_STMT_WITNESS] = "INSERT INTO witnesses VALUES(?1,?2,?3,?4,?5,?6)",
 	[CT_STMT_EVENT] = "INSERT INTO events VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
 	[CT_STMT_RUN] = "INSERT OR REPLACE INTO runs VALUES(?1,?2,?3,?4)",
+	[CT_STMT_RUNS] = "INSERT OR REPLACE INTO runs VALUES" MANY("(?,?,?,?)"),
 	[CT_STMT_WRITE] = "INSERT INTO writes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[CT_STMT_WRITE_KIND] = "INSERT INTO write_kinds VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
 	[CT_STMT_UNATTRIBUTED] = "INSERT OR REPLACE INTO unattributed VALUES(?1,?2,?3,?4)",
@@ -184,41 +193,6 @@ static int put_side(struct ct_store *s, const struct ct_rec *r)
 	return ct_put_step(b.st);
 }
 
-static int put_region(struct ct_store *s, const struct ct_rec *r)
-{
-	struct ct_binder b = ct_bind(s, CT_STMT_REGION);
-
-	ct_bind_int(&b, r->region.id);
-	ct_bind_int(&b, r->region.process);
-	ct_bind_int(&b, (s64)r->region.start);
-	ct_bind_int(&b, (s64)r->region.end);
-	ct_bind_text(&b, ct_kind_name(r->region.kind));
-	ct_bind_text(&b, r->region.name);
-	ct_bind_int(&b, r->region.tagged);
-	ct_bind_int(&b, r->region.site);
-	ct_bind_text(&b, ct_thp_advice_name(r->region.thp));
-	ct_bind_text(&b, ct_ksm_advice_name(r->region.ksm));
-	ct_bind_text(&b, ct_fork_advice_name(r->region.fork_advice));
-	ct_bind_count(&b, r->region.t_ns);
-	return ct_put_step(b.st);
-}
-
-static int put_region_count(struct ct_store *s, const struct ct_rec *r)
-{
-	struct ct_binder b = ct_bind(s, CT_STMT_REGION_COUNT);
-
-	ct_bind_int(&b, r->region_count.fork);
-	ct_bind_int(&b, r->region_count.region);
-	ct_bind_text(&b, ct_side_name(r->region_count.side));
-	ct_bind_count(&b, r->region_count.shared);
-	ct_bind_count(&b, r->region_count.huge);
-	ct_bind_count(&b, r->region_count.copied);
-	ct_bind_count(&b, r->region_count.dropped);
-	ct_bind_count(&b, r->region_count.fresh);
-	ct_bind_count(&b, r->region_count.unknown);
-	return ct_put_step(b.st);
-}
-
 static int put_timeline(struct ct_store *s, const struct ct_rec *r)
 {
 	struct ct_binder b = ct_bind(s, CT_STMT_TIMELINE);
@@ -259,24 +233,6 @@ static int put_event(struct ct_store *s, const struct ct_rec *r)
 	ct_bind_int(&b, r->event.site);
 	ct_bind_text(&b, r->event.name);
 	return ct_put_step(b.st);
-}
-
-static int put_runs(struct ct_store *s, const struct ct_rec *r)
-{
-	struct ct_binder b = ct_bind(s, CT_STMT_RUN);
-	int rc = SQLITE_OK;
-
-	for (u32 i = 0; i < r->runs.nr && rc == SQLITE_OK; i++) {
-		const struct ct_rec_run *run = &r->runs.runs[i];
-
-		b.col = 0;
-		ct_bind_int(&b, r->runs.fork);
-		ct_bind_int(&b, (s64)run->page);
-		ct_bind_int(&b, run->pages);
-		ct_bind_int(&b, run->state);
-		rc = ct_put_step(b.st);
-	}
-	return rc;
 }
 
 static int put_unattributed(struct ct_store *s, const struct ct_rec *r)
@@ -324,12 +280,12 @@ int ct_put_rec(struct ct_store *s, const struct ct_rec *rec)
 		[CT_REC_FORK_TIMES] = put_fork_times,
 		[CT_REC_FORK_END] = put_fork_end,
 		[CT_REC_SIDE] = put_side,
-		[CT_REC_REGION] = put_region,
-		[CT_REC_REGION_COUNT] = put_region_count,
+		[CT_REC_REGION] = ct_put_region,
+		[CT_REC_REGION_COUNT] = ct_put_region_count,
 		[CT_REC_TIMELINE] = put_timeline,
 		[CT_REC_WITNESS] = put_witness,
 		[CT_REC_EVENT] = put_event,
-		[CT_REC_RUNS] = put_runs,
+		[CT_REC_RUNS] = ct_put_runs,
 		[CT_REC_WRITE] = ct_put_write,
 		[CT_REC_UNATTRIBUTED] = put_unattributed,
 		[CT_REC_NOTE] = put_note,

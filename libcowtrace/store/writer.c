@@ -201,7 +201,9 @@ int ct_store_commit(struct ct_store *s)
 		return s->failed;
 	if (!s->in_batch)
 		return 0;
-	rc = ct_put_step(s->stmt[CT_STMT_COMMIT]);
+	rc = ct_put_waiting(s);
+	if (rc == SQLITE_OK)
+		rc = ct_put_step(s->stmt[CT_STMT_COMMIT]);
 	if (rc != SQLITE_OK)
 		return fail(s, rc);
 	s->in_batch = false;

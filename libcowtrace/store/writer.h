@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of the store's writer, shared by writer.c, put.c and put_write.c only. */
+/* The inside of the store's writer, shared by writer.c and the put*.c only. */
 #ifndef CT_STORE_WRITER_H
 #define CT_STORE_WRITER_H
 
@@ -21,10 +21,14 @@ enum ct_stmt {
 	CT_STMT_SIDE,
 	CT_STMT_REGION,
 	CT_STMT_REGION_COUNT,
+	/* The same for CT_MANY_ROWS rows at once. */
+	CT_STMT_REGIONS,
+	CT_STMT_REGION_COUNTS,
 	CT_STMT_TIMELINE,
 	CT_STMT_WITNESS,
 	CT_STMT_EVENT,
 	CT_STMT_RUN,
+	CT_STMT_RUNS,
 	CT_STMT_WRITE,
 	CT_STMT_WRITE_KIND,
 	CT_STMT_UNATTRIBUTED,
@@ -46,11 +50,21 @@ struct ct_kinds {
 	u32 nr_kept; /* of these, in the table above */
 };
 
+/* Rows that wait to be enough for one statement (put_rows.c). */
+#define CT_MANY_ROWS 16
+
+struct ct_rows {
+	struct ct_rec v[CT_MANY_ROWS];
+	u32 nr;
+};
+
 struct ct_store {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[CT_STMT_NR];
 	struct ct_place place;
 	struct ct_kinds kinds;
+	struct ct_rows regions, counts;
+	char region_names[CT_MANY_ROWS][128];
 	bool in_batch;
 	int failed; /* the first failure, -errno; nothing is written after it */
 	struct ct_err why;
@@ -58,6 +72,13 @@ struct ct_store {
 
 /* Binds rec's values and runs its statements.  An SQLite result code. */
 int ct_put_rec(struct ct_store *s, const struct ct_rec *rec);
+
+/* The same for tables of many rows (put_rows.c); some wait until there are more. */
+int ct_put_region(struct ct_store *s, const struct ct_rec *rec);
+int ct_put_region_count(struct ct_store *s, const struct ct_rec *rec);
+int ct_put_runs(struct ct_store *s, const struct ct_rec *rec);
+/* Those that still wait. */
+int ct_put_waiting(struct ct_store *s);
 
 /* The same of a CT_REC_WRITE (put_write.c). */
 int ct_put_write(struct ct_store *s, const struct ct_rec *rec);

@@ -205,6 +205,48 @@ static void test_every_record(void **state)
 	assert_string_equal(query(f->path, "SELECT * FROM notes"), "1|0|warning|code|text;");
 }
 
+/* Tables that are written many rows at a time: all of them, as they were last told. */
+static void test_many_rows(void **state)
+{
+	enum { NR = 100 };
+	struct fixture *f = *state;
+	struct ct_store *s = create(f);
+	struct ct_rec_run runs[NR];
+	char name[300], expected[64];
+	u32 i;
+
+	for (i = 0; i < NR; i++) {
+		struct ct_rec region = { .type = CT_REC_REGION, .region = { .id = i + 1 } };
+		struct ct_rec count = { .type = CT_REC_REGION_COUNT,
+					.region_count = { .fork = 1, .region = i + 1 } };
+
+		/* Some names are too long to wait; the caller's are gone in the end. */
+		memset(name, 'a' + i % 26, sizeof(name));
+		name[i % 7 ? i : 290] = '\0';
+		region.region.name = i % 10 ? name : NULL;
+		put(s, region);
+		memset(name, '!', sizeof(name));
+		put(s, count);
+		/* Told anew, in the same statement or a later one. */
+		count.region_count.region = i / 2 + 1;
+		count.region_count.copied = i;
+		put(s, count);
+		runs[i] = (struct ct_rec_run){ i * 2, 1, CT_RUN_SMALL };
+	}
+	put(s, (struct ct_rec){ CT_REC_RUNS, .runs = { 3, NR, runs } });
+	assert_int_equal(ct_store_commit(s), 0);
+	assert_string_equal(query(f->path, "SELECT count(*),sum(id) FROM regions"), "100|5050;");
+	assert_string_equal(query(f->path, "SELECT count(*),sum(length(name)),sum(name GLOB '*!*')"
+					   " FROM regions"),
+			    "100|7605|0;");
+	snprintf(expected, sizeof(expected), "100|%d;", 50 * 50);
+	assert_string_equal(query(f->path, "SELECT count(*),sum(copied) FROM region_counts"),
+			    expected);
+	assert_string_equal(query(f->path, "SELECT count(*),sum(page),sum(pages) FROM runs"),
+			    "100|9900|100;");
+	finish(f, s);
+}
+
 static struct ct_rec a_write(u64 page)
 {
 	return (struct ct_rec){
@@ -527,6 +569,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kinds_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_visible_after_commit, setup, teardown),

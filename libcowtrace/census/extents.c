@@ -329,3 +329,23 @@ bool ct_page_runs_hold(const struct ct_page_run *runs, size_t nr, u64 page)
 	}
 	return lo < nr && page >= runs[lo].page;
 }
+
+/* The extent that page lies in, or NULL. */
+static const struct ct_extent *extent_of(const struct ct_extents *x, u64 page)
+{
+	u32 i = seek(x, page);
+
+	return i < x->nr && x->v[i].page <= page ? &x->v[i] : NULL;
+}
+
+u64 ct_extents_source(const struct ct_extents *x, u64 page)
+{
+	const struct ct_extent *e = extent_of(x, page);
+
+	return e ? page - e->page + e->src : page;
+}
+
+bool ct_extents_hold(const struct ct_extents *x, u64 page)
+{
+	return extent_of(x, page) != NULL;
+}

@@ -47,6 +47,11 @@ int ct_extents_move(struct ct_extents *x, u64 from, u64 pages, u64 to);
 /* [page, page + pages) may have been dropped.  As above. */
 int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages);
 
+/* Where a page of now was in the image; itself where no extent maps it.  O(log nr). */
+u64 ct_extents_source(const struct ct_extents *x, u64 page);
+/* Does an extent map it? */
+bool ct_extents_hold(const struct ct_extents *x, u64 page);
+
 struct ct_page_run {
 	u64 page;
 	u64 pages;

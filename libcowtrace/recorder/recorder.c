@@ -106,38 +106,78 @@ static void put_number(struct ct_rec_ctx *c, const char *key, u64 value)
 	put_meta(c, key, text);
 }
 
-/* What must be found out by forking, and therefore before the first thread. */
+/* What the uffd engine needs of the machine; some of it is found out by forking. */
 struct machine {
-	struct ct_kgen gen;
+	int dev; /* /dev/userfaultfd */
+	enum cowtrace_model_id model;
 	struct ct_fault_costs costs;
 };
 
+static bool wants_uffd(const struct ct_recorder_opts *o)
+{
+	return !strcmp(o->engine, "uffd");
+}
+
+/* A userfaultfd with all that the engine asks for, made and thrown away. */
+static int try_uffd(int dev)
+{
+	ct_auto_fd int fd = -1;
+	u64 missing = 0;
+	int err = ct_uffd_create(dev, &fd);
+
+	return err ? err : ct_uffd_api(fd, &missing);
+}
+
+/* Before the first thread and before the trace: nothing is left where it fails. */
 static int machine_measure(struct machine *m)
 {
-	int err = ct_kgen_probe(&m->gen);
+	struct ct_kgen gen;
+	int err = ct_uffd_open_dev(&m->dev);
 
+	if (!err)
+		err = try_uffd(m->dev);
+	if (!err)
+		err = ct_kgen_probe(&gen);
+	if (!err)
+		err = cowtrace_model_find(gen.model, &m->model);
 	if (!err)
 		ct_calibrate(&m->costs);
 	return err;
 }
 
+static int refuse_uffd(const struct ct_recorder_opts *o, struct machine *m, int err)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "the uffd engine cannot run here: %s; `cowtrace doctor` says what is missing, "
+		 "--engine census needs nothing",
+		 err == -ENOENT	 ? "there is no /dev/userfaultfd"
+		 : err == -EPERM ? "it needs CAP_SYS_PTRACE"
+				 : strerror(-err));
+	if (m->dev >= 0)
+		close(m->dev);
+	return fail(o, err, text);
+}
+
+/* Takes m->dev. */
 static int start_engine(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 			const struct machine *m)
 {
-	struct ct_engine_opts eo = { .seg = c->seg, .caps = &c->caps, .kpage = &c->kpage };
-	int err = cowtrace_model_find(m->gen.model, &eo.model);
+	const struct ct_engine_opts eo = {
+		.seg = c->seg, .caps = &c->caps, .kpage = &c->kpage, .model = m->model
+	};
+	int err;
 
-	if (!err)
-		err = ct_uffd_open_dev(&c->uffd_dev);
-	if (!err)
-		err = ct_engine_create(&eo, &c->engine);
+	c->uffd_dev = m->dev;
+	c->linger_ns = o->linger_ns;
+	err = ct_engine_create(&eo, &c->engine);
 	if (!err)
 		err = ct_writes_create(c->engine, &c->writes);
 	if (err)
 		return err;
-	c->linger_ns = o->linger_ns ?: CT_NSEC_PER_SEC;
 	c->seg->engine = CT_ENGINE_UFFD;
-	put_meta(c, "policy_model", m->gen.model);
+	put_meta(c, "policy_model", cowtrace_model_get(m->model)->name);
 	put_number(c, "fault_copy_ns", m->costs.copy);
 	put_number(c, "fault_reuse_ns", m->costs.reuse);
 	put_number(c, "fault_huge_ns", m->costs.huge);
@@ -240,21 +280,18 @@ static int finish(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	return 0;
 }
 
-static bool wants_uffd(const struct ct_recorder_opts *o)
-{
-	return !strcmp(o->engine, "uffd");
-}
-
 int ct_recorder_run(const struct ct_recorder_opts *o)
 {
 	struct ct_ctl_msg ready = { .type = CT_CTL_READY };
 	struct ct_store *store = NULL;
-	struct machine m = { .costs = { 0 } };
+	struct machine m = { .dev = -1 };
 	struct ct_rec_ctx *c;
 	struct ct_err err = { "" };
 	int ret;
 
 	raise_fd_limit();
+	if (wants_uffd(o) && (ret = machine_measure(&m)))
+		return refuse_uffd(o, &m, ret);
 	ret = ct_store_create(o->output, &store, &err);
 	if (ret)
 		return fail(o, ret, err.text);
@@ -265,12 +302,7 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 		free(c);
 		return fail(o, ret ? ret : -ENOMEM, "the trace could not be begun");
 	}
-	if (wants_uffd(o))
-		ret = machine_measure(&m);
-	if (!ret)
-		ret = ctx_init(c, o, store);
-	else
-		ct_store_destroy(store);
+	ret = ctx_init(c, o, store);
 	if (!ret && wants_uffd(o))
 		ret = start_engine(c, o, &m);
 	if (ret) {

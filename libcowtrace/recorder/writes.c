@@ -341,6 +341,20 @@ static bool is_stopped(s32 tid)
 	return !ct_proc_status_read(tid, &st) && st.stopped;
 }
 
+/* Unmapped or given back since: another frame there is no copy of it. */
+static bool was_dropped(const struct pending *p)
+{
+	const struct ct_proc *q = p->w->proc;
+	u32 i;
+
+	for (i = 0; q && i < q->nr_drops; i++)
+		if (q->drops[i].end_ns >= p->s.t_ns && q->drops[i].page <= p->s.page &&
+		    p->s.page - q->drops[i].page < q->drops[i].pages)
+			return true;
+	return q && q->shares && !q->shares->frozen &&
+	       !ct_extents_hold(&q->shares->extents, p->s.page);
+}
+
 /* enum cowtrace_action; RETRY: not yet. */
 static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct_image *img,
 		  bool last_chance)
@@ -355,6 +369,8 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	if (p->s.flags & CT_SEEN_ZERO)
 		return now != p->s.pfn ? COWTRACE_ALLOC_ZEROED : COWTRACE_RETRY;
 	if (now != p->s.pfn) {
+		if (was_dropped(p))
+			return COWTRACE_UNCERTAIN;
 		ct_activity_recent(c, &activity);
 		/* Anything may have moved it; then only a copy that was foreseen is believed. */
 		if ((ct_activity_moved(&p->activity, &activity) ||
@@ -409,30 +425,11 @@ static struct ct_share *share_of(const struct ct_proc *p, u64 page, u32 *fork, e
 	return NULL;
 }
 
-/* Where the page was at the fork. */
-static u64 source_of(const struct ct_share *s, u64 page)
-{
-	const struct ct_extents *x = &s->extents;
-	u32 lo = 0, hi = x->nr;
-
-	while (lo < hi) {
-		u32 mid = lo + (hi - lo) / 2;
-
-		if (x->v[mid].page + x->v[mid].pages <= page)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < x->nr && x->v[lo].page <= page)
-		return page - x->v[lo].page + x->v[lo].src;
-	return page;
-}
-
 /* False: it is told already. */
 static bool note_first(struct ct_share *s, const struct pending *p)
 {
 	const u8 value = (u8)(1 + p->s.no_site);
-	u64 page = source_of(s, p->s.page), i;
+	u64 page = ct_extents_source(&s->extents, p->s.page), i;
 	bool first;
 
 	if (!(p->s.flags & CT_SEEN_WHOLE))

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <cowtrace/policy.h>
+
 #include "store/load.h"
 #include "store/schema.h"
 #include "store/sqerr.h"
@@ -245,6 +247,43 @@ static void read_witness(struct row *r, void *to)
 	w->why = take_text(r);
 }
 
+/* A verdict; none of ours, or none: UNCERTAIN. */
+static u8 take_action(struct row *r)
+{
+	const char *word = (const char *)sqlite3_column_text(r->st, r->col++);
+
+	for (int a = 0; word && a < COWTRACE_NR_ACTIONS; a++)
+		if (!strcmp(word, cowtrace_action_name(a)))
+			return (u8)a;
+	return COWTRACE_UNCERTAIN;
+}
+
+static void read_kind(struct row *r, void *to)
+{
+	struct ct_trace_kind *k = to;
+
+	k->id = take_id(r);
+	k->side = take_side(r);
+	k->access = (enum ct_access)take_word_of(r, ct_access_parse, CT_ACCESS_FOREIGN);
+	k->no_site = take_text(r);
+	k->huge = take_word(r);
+	k->predicted = take_action(r);
+	k->reason = take_text(r);
+	k->decides = take_text(r);
+	k->likely = take_action(r);
+	k->observed = take_action(r);
+}
+
+static void read_unattributed(struct row *r, void *to)
+{
+	struct ct_trace_unattributed *u = to;
+
+	u->fork = take_id(r);
+	u->side = take_side(r);
+	u->reason = take_text(r);
+	u->pages = take_count(r);
+}
+
 static void read_note(struct row *r, void *to)
 {
 	struct ct_trace_note *n = to;
@@ -261,13 +300,16 @@ struct table {
 	size_t array, nr; /* offsets in struct ct_trace */
 	size_t row_len;
 	void (*read)(struct row *r, void *to);
+	bool later; /* not in the first traces of this version: none is as good as empty */
 };
 
-#define TABLE(field, count, fn, query)                                                     \
+#define ROWS(field, count, fn, query, later)                                               \
 	{                                                                                  \
 		query, offsetof(struct ct_trace, field), offsetof(struct ct_trace, count), \
-			sizeof(*((struct ct_trace *)NULL)->field), fn                      \
+			sizeof(*((struct ct_trace *)NULL)->field), fn, later               \
 	}
+#define TABLE(field, count, fn, query) ROWS(field, count, fn, query, false)
+#define LATER(field, count, fn, query) ROWS(field, count, fn, query, true)
 
 static const struct table tables[] = {
 	TABLE(metas, nr_metas, read_meta, "SELECT key,value FROM meta ORDER BY key"),
@@ -298,17 +340,26 @@ static const struct table tables[] = {
 	TABLE(witnesses, nr_witnesses, read_witness,
 	      "SELECT process,fork,t_ns,private_dirty,census_private,why FROM witnesses"
 	      " ORDER BY process,fork,t_ns"),
+	LATER(kinds, nr_kinds, read_kind,
+	      "SELECT id,side,access,no_site,huge,predicted,reason,decides,likely,observed"
+	      " FROM write_kinds ORDER BY id"),
+	LATER(unattributed, nr_unattributed, read_unattributed,
+	      "SELECT fork,side,reason,pages FROM unattributed ORDER BY fork,side,reason"),
 	TABLE(notes, nr_notes, read_note,
 	      "SELECT t_ns,process,severity,code,text FROM notes ORDER BY t_ns"),
 };
 
-static int damaged(const struct table *tab, size_t row, const char *path, struct ct_err *err)
+int ct_load_damaged(const char *path, u64 row, const char *table, struct ct_err *err)
 {
-	const char *from = strstr(tab->sql, "FROM ") + 5;
-
 	return ct_err_set(err, -EBADMSG,
-			  "%s is damaged (row %zu of table %.*s makes no sense): record again",
-			  path, row + 1, (int)strcspn(from, " "), from);
+			  "%s is damaged (row %llu of table %.*s makes no sense): record again",
+			  path, (unsigned long long)row, (int)strcspn(table, " "), table);
+}
+
+/* The name of the table that a query reads: ends in a blank. */
+static const char *name_of(const struct table *tab)
+{
+	return strstr(tab->sql, "FROM ") + 5;
 }
 
 /* Room for one more row, zeroed. */
@@ -344,18 +395,34 @@ static int load_rows(const struct table *tab, struct row *r, struct ct_trace *t,
 		if (!to || r->no_memory)
 			return ct_err_set(err, -ENOMEM, "not enough memory to read %s", path);
 		if (r->bad)
-			return damaged(tab, *nr, path, err);
+			return ct_load_damaged(path, *nr + 1, name_of(tab), err);
 		(*nr)++;
 	}
 	return rc == SQLITE_DONE ? 0 : ct_sqerr_set(err, sqlite3_db_handle(r->st), rc, path);
+}
+
+bool ct_load_has_table(sqlite3 *db, const char *name)
+{
+	sqlite3_stmt *st;
+	bool has;
+
+	if (sqlite3_prepare_v2(db, "SELECT 1 FROM sqlite_schema WHERE name=?1", -1, &st, NULL))
+		return true; /* the next query will say what is wrong */
+	sqlite3_bind_text(st, 1, name, (int)strcspn(name, " "), SQLITE_STATIC);
+	has = sqlite3_step(st) != SQLITE_DONE;
+	sqlite3_finalize(st);
+	return has;
 }
 
 int ct_load_tables(sqlite3 *db, struct ct_trace *t, const char *path, struct ct_err *err)
 {
 	for (size_t i = 0; i < ct_array_size(tables); i++) {
 		struct row r = { .strings = t->strings };
-		int rc = sqlite3_prepare_v2(db, tables[i].sql, -1, &r.st, NULL);
+		int rc;
 
+		if (tables[i].later && !ct_load_has_table(db, name_of(&tables[i])))
+			continue;
+		rc = sqlite3_prepare_v2(db, tables[i].sql, -1, &r.st, NULL);
 		if (rc != SQLITE_OK)
 			return ct_sqerr_set(err, db, rc, path);
 		rc = load_rows(&tables[i], &r, t, path, err);

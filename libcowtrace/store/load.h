@@ -17,6 +17,12 @@ int ct_load_open(const char *path, sqlite3 **ret_db, int *ret_writer_pid, struct
 /* Reads all tables.  0, -ENOMEM, or -EBADMSG or what SQLite met, with *err set. */
 int ct_load_tables(sqlite3 *db, struct ct_trace *t, const char *path, struct ct_err *err);
 
+/* Whether there is a table of that name, which ends at its first blank. */
+bool ct_load_has_table(sqlite3 *db, const char *name);
+
+/* -EBADMSG, with the sentence in *err.  row counts from 1. */
+int ct_load_damaged(const char *path, u64 row, const char *table, struct ct_err *err);
+
 /* Strings of a trace: freed together. */
 int ct_strings_create(struct ct_trace_strings **ret);
 void ct_strings_destroy(struct ct_trace_strings *s);

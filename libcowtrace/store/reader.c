@@ -62,10 +62,17 @@ const char *ct_strings_add(struct ct_trace_strings *s, const char *text, size_t 
 	return to;
 }
 
+void ct_trace_close_file(struct ct_trace *t)
+{
+	sqlite3_close(t->db);
+	t->db = NULL;
+}
+
 void ct_trace_destroy(struct ct_trace *t)
 {
 	if (!t)
 		return;
+	ct_trace_close_file(t);
 	free(t->metas);
 	free(t->args);
 	free(t->processes);
@@ -77,6 +84,8 @@ void ct_trace_destroy(struct ct_trace *t)
 	free(t->counts);
 	free(t->timeline);
 	free(t->witnesses);
+	free(t->kinds);
+	free(t->unattributed);
 	free(t->notes);
 	ct_strings_destroy(t->strings);
 	free(t);
@@ -96,16 +105,14 @@ static void read_state(struct ct_trace *t)
 int ct_trace_load(const char *path, struct ct_trace **ret_trace, struct ct_err *err)
 {
 	struct ct_trace *t = calloc(1, sizeof(*t));
-	sqlite3 *db = NULL;
 	int rc = t ? ct_strings_create(&t->strings) : -ENOMEM;
 
 	if (rc)
 		ct_err_set(err, rc, "not enough memory to read %s", path);
 	if (!rc)
-		rc = ct_load_open(path, &db, &t->writer_pid, err);
+		rc = ct_load_open(path, &t->db, &t->writer_pid, err);
 	if (!rc)
-		rc = ct_load_tables(db, t, path, err);
-	sqlite3_close(db);
+		rc = ct_load_tables(t->db, t, path, err);
 	if (rc) {
 		ct_trace_destroy(t);
 		return rc;
@@ -163,6 +170,11 @@ const struct ct_trace_fork *ct_trace_fork(const struct ct_trace *t, u32 id)
 const struct ct_trace_region *ct_trace_region(const struct ct_trace *t, u32 id)
 {
 	return FIND(t, regions, nr_regions, id);
+}
+
+const struct ct_trace_kind *ct_trace_kind(const struct ct_trace *t, u32 id)
+{
+	return FIND(t, kinds, nr_kinds, id);
 }
 
 const struct ct_trace_side *ct_trace_side(const struct ct_trace *t, u32 fork, enum ct_side side)

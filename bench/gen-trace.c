@@ -95,12 +95,14 @@ static void put_write(struct writer *w, u64 page, enum cowtrace_action observed)
 	r.write.t_ns = w->t_ns += 100 + below(2000);
 	r.write.page = page;
 	r.write.pages = 1;
-	r.write.site = lost ? 0 : 1 + below(NR_SITES);
+	r.write.site = lost ? 0 : 1 + below(1 + below(NR_SITES)); /* some are hot */
 	r.write.no_site = !lost ? CT_SITE_KNOWN : kernel ? CT_NO_KERNEL_WRITE : CT_NO_STACK;
 	r.write.access = kernel ? CT_ACCESS_KERNEL : CT_ACCESS_USER;
 	r.write.syscall = kernel ? (s32)below(2) : -1;
 	r.write.pc = 0x7f0000000000ULL + below(1 << 20);
 	r.write.predicted = below(1000) ? observed : COWTRACE_UNCERTAIN;
+	if (!below(20000))
+		r.write.predicted = copy ? COWTRACE_REUSE : COWTRACE_COPY;
 	r.write.observed = below(5000) ? observed : COWTRACE_UNCERTAIN;
 	r.write.reason = copy ? COWTRACE_REASON_EARLY_REFCOUNT : COWTRACE_REASON_ANON_EXCLUSIVE;
 	r.write.decides = COWTRACE_FIELD_REFCOUNT;

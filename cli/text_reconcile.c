@@ -39,12 +39,12 @@ static int by_difference(const void *a, const void *b)
 }
 
 struct reasons {
-	struct cowtrace_reason v[16];
+	struct cowtrace_reason_pages v[16];
 	size_t nr, sides_unread;
 	u64 copied, attributed;
 };
 
-static void add_reason(struct reasons *s, const struct cowtrace_reason *more)
+static void add_reason(struct reasons *s, const struct cowtrace_reason_pages *more)
 {
 	size_t i = 0;
 
@@ -57,7 +57,7 @@ static void add_reason(struct reasons *s, const struct cowtrace_reason *more)
 	if (i == ct_array_size(s->v))
 		return;
 	if (i == s->nr)
-		s->v[s->nr++] = (struct cowtrace_reason){ more->reason, 0 };
+		s->v[s->nr++] = (struct cowtrace_reason_pages){ more->reason, 0 };
 	s->v[i].pages += more->pages;
 }
 

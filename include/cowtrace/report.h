@@ -45,6 +45,20 @@ extern "C" {
 
 struct cowtrace_report;
 
+/* In which order call sites of first writes come: most first. */
+enum cowtrace_report_sort {
+	COWTRACE_SORT_COPIES,
+	COWTRACE_SORT_BYTES, /* copied */
+	COWTRACE_SORT_REUSES,
+	COWTRACE_SORT_STALL,
+};
+
+enum cowtrace_report_sides {
+	COWTRACE_SIDES_BOTH,
+	COWTRACE_SIDES_PARENT,
+	COWTRACE_SIDES_CHILD,
+};
+
 /* What to leave out.  Zeroed but for sz: nothing. */
 struct cowtrace_report_options {
 	size_t sz;	 /* sizeof(struct cowtrace_report_options) */
@@ -53,9 +67,13 @@ struct cowtrace_report_options {
 	/* Forks that were open at some time in [since_ns, until_ns), and their buckets. */
 	uint64_t since_ns;
 	uint64_t until_ns; /* 0: no end */
-	uint32_t top;	   /* the N forks and regions with most copies; 0: all, in order of id */
+	/* The N forks and regions with most copies, N call sites; 0: all, in order of id */
+	uint32_t top;
 	/* Do not look for functions and lines: module and offset are faster. */
 	bool no_symbols;
+	/* Of the call sites of first writes; nothing else changes. */
+	enum cowtrace_report_sort sort;
+	enum cowtrace_report_sides sides;
 };
 
 /*
@@ -70,11 +88,12 @@ struct cowtrace_report_options {
  *   -EBADMSG      it is truncated or damaged
  *   -EPROTO       it was written by a newer cowtrace
  *   -ESRCH        it has no such fork or process as options ask for
- *   -EINVAL       options->sz is of no known version
+ *   -EINVAL       options->sz is of no known version, or sort or sides of no known value
  *   -ENOMEM
  *
  * Cost: about a second for a thousand forks with 100,000 regions, memory four
- * times the file's size; symbols on top of that, once for each call site.
+ * times the file's size; symbols on top of that, once for each call site.  First
+ * writes are streamed: half a second for a million, and next to no memory.
  */
 int cowtrace_report_open(const char *path, const struct cowtrace_report_options *options,
 			 struct cowtrace_report **ret_report, char *why);
@@ -125,6 +144,7 @@ struct cowtrace_site {
 	const char *caller; /* the function that called it, found likewise; "" unknown */
 	uint32_t nr_frames;
 	const struct cowtrace_frame *frames; /* leaf first */
+	uint32_t deciding;		     /* the frame that text is of */
 };
 size_t cowtrace_report_nr_sites(const struct cowtrace_report *r);
 const struct cowtrace_site *cowtrace_report_site(const struct cowtrace_report *r, size_t i);
@@ -252,7 +272,7 @@ struct cowtrace_bucket {
 size_t cowtrace_report_nr_buckets(const struct cowtrace_report *r);
 const struct cowtrace_bucket *cowtrace_report_bucket(const struct cowtrace_report *r, size_t i);
 
-struct cowtrace_reason {
+struct cowtrace_reason_pages {
 	const char *reason; /* "no_engine" "killed" "recorder_late" ... */
 	uint64_t pages;
 };
@@ -264,7 +284,7 @@ struct cowtrace_reconcile {
 	const char *side;	/* "" with fork 0 */
 	uint64_t copied, attributed;
 	size_t nr_reasons; /* copied = attributed + sum of these */
-	struct cowtrace_reason unattributed[8];
+	struct cowtrace_reason_pages unattributed[12];
 	double coverage; /* attributed / copied; 1 when nothing was copied, -1 unknown */
 	/*
 	 * The witness: the kernel's Private_Dirty (smaps_rollup) beside the pages
@@ -277,6 +297,105 @@ struct cowtrace_reconcile {
 size_t cowtrace_report_nr_reconcile(const struct cowtrace_report *r);
 const struct cowtrace_reconcile *cowtrace_report_reconcile(const struct cowtrace_report *r,
 							   size_t i);
+
+/*
+ * First writes to one side's pages from one call site: what an engine saw.  A page
+ * that was copied, unmapped and never missed counts here and in no census.
+ *
+ * first_writes = copies + reuses + zero_filled + unknown, all in pages.
+ */
+struct cowtrace_write_site {
+	uint32_t id;	     /* in this report: of site, side and system call */
+	uint32_t site;	     /* cowtrace_report_site_of() */
+	const char *side;    /* "parent" "child" */
+	const char *syscall; /* "read": a system call wrote; "" the program itself */
+	const char *text;    /* as in struct cowtrace_site */
+	uint32_t nr_forks;
+	const uint32_t *forks; /* their ids, ascending; 0: pages of no fork */
+	uint64_t first_writes;
+	uint64_t copies;
+	uint64_t reuses;      /* made writable where they were */
+	uint64_t zero_filled; /* the zero page was replaced */
+	uint64_t unknown;     /* cannot be told what the kernel did */
+	uint64_t copied_len;  /* bytes */
+	/*
+	 * What these faults cost an untraced program on the machine of the recording:
+	 * copies and reuses at the price that was measured there.  COWTRACE_UNKNOWN
+	 * where it was not.
+	 */
+	uint64_t stall_ns;
+	uint32_t nr_frames;
+	const struct cowtrace_frame *frames; /* leaf first; the system call before all */
+	uint32_t deciding;		     /* the frame that text is of */
+	/* First writes in each step of time: cowtrace_report_writes() has nr_steps and their
+	 * length. */
+	const uint32_t *steps;
+};
+/* In the order of options.sort. */
+size_t cowtrace_report_nr_write_sites(const struct cowtrace_report *r);
+const struct cowtrace_write_site *cowtrace_report_write_site(const struct cowtrace_report *r,
+							     size_t i);
+/* How many there are, without `top`. */
+size_t cowtrace_report_all_write_sites(const struct cowtrace_report *r);
+
+/* Where a site wrote: memory of one kind and name, of all processes. */
+struct cowtrace_site_region {
+	uint32_t write_site; /* id of a write site */
+	const char *kind;    /* as in a region; "" of memory that no region tells of */
+	const char *name;
+	uint64_t first_writes, copies, reuses;
+};
+/* In the order of write sites, most first writes first. */
+size_t cowtrace_report_nr_site_regions(const struct cowtrace_report *r);
+const struct cowtrace_site_region *cowtrace_report_site_region(const struct cowtrace_report *r,
+							       size_t i);
+
+/* All first writes of the report, with and without a call site. */
+struct cowtrace_writes {
+	bool watched;	 /* an engine was at work: false, and all of this is 0 */
+	uint64_t faults; /* one may make 512 pages writable */
+	uint64_t first_writes, copies, reuses, zero_filled, unknown; /* pages */
+	uint64_t stall_ns;
+	uint64_t fault_copy_ns, fault_reuse_ns, fault_huge_ns; /* what stall_ns reckons with */
+	size_t nr_reasons;
+	struct cowtrace_reason_pages without_site[16]; /* pages first written */
+	uint64_t steps_ns;			       /* when the first step of time begins */
+	uint64_t step_ns;			       /* its length; 0: there are none */
+	uint32_t nr_steps;
+};
+const struct cowtrace_writes *cowtrace_report_writes(const struct cowtrace_report *r);
+
+struct cowtrace_disagreement {
+	int32_t pid;
+	uint32_t process, fork, site; /* site 0: none */
+	const char *side;
+	uint64_t t_ns, page; /* page: address / 4096 */
+	bool huge;	     /* mapped by a PMD before the write */
+	/* As in <cowtrace/policy.h>: "copy", "reuse", ..., "refcount_one" */
+	const char *predicted, *observed, *reason;
+};
+
+/* Verdicts that hung on one input that nobody outside the kernel knows. */
+struct cowtrace_undecided {
+	const char *decides; /* "refcount", ... */
+	uint64_t writes;
+	uint64_t likely_total; /* of these, what the kernel did is known */
+	uint64_t likely_equal; /* and it was what an ordinary value would have led to */
+};
+
+/* What was predicted from a page's state before the write, and what then happened. */
+struct cowtrace_agreement {
+	uint64_t predicted_equal;
+	uint64_t predicted_total; /* certain verdicts on writes whose outcome is known */
+	uint64_t unobserved;	  /* certain verdicts on the others */
+	uint64_t uncertain;
+	size_t nr_undecided;
+	const struct cowtrace_undecided *undecided; /* sum of writes: uncertain; most first */
+	uint64_t nr_disagreements;		    /* predicted_total - predicted_equal */
+	size_t nr_listed;			    /* the first of them, 10,000 at most */
+	const struct cowtrace_disagreement *disagreements;
+};
+const struct cowtrace_agreement *cowtrace_report_agreement(const struct cowtrace_report *r);
 
 struct cowtrace_note {
 	uint64_t t_ns;

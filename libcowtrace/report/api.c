@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "report/report.h"
+#include "report/gather.h"
 
 /* The size of the options' first version: what `no_symbols` ends. */
-#define OPTIONS_SIZE_1 sizeof(struct cowtrace_report_options)
+#define OPTIONS_SIZE_1 offsetof(struct cowtrace_report_options, sort)
 
 void *ct_report_array(size_t nr, size_t len)
 {
@@ -92,15 +92,19 @@ static int make_all(struct cowtrace_report *r)
 	static int (*const make[])(struct cowtrace_report *) = {
 		ct_report_make_recording,     ct_report_make_processes, ct_report_make_sites,
 		ct_report_make_forks,	      ct_report_make_groups,	ct_report_make_regions,
-		ct_report_make_region_groups, ct_report_make_buckets,	ct_report_make_reconcile,
-		ct_report_make_notes,
+		ct_report_make_region_groups, ct_report_make_buckets,	ct_report_make_write_sites,
+		ct_report_make_reconcile,     ct_report_make_agreement, ct_report_make_notes,
 	};
 	int rc = r->options.no_symbols ? 0 : ct_symbolizer_create(&r->symbolizer);
 
 	for (size_t i = 0; i < ct_array_size(make) && !rc; i++)
 		rc = make[i](r);
+	if (rc)
+		return rc;
 	ct_report_cut_regions(r);
-	return rc;
+	if (r->options.top)
+		r->nr_write_sites = ct_min(r->nr_write_sites, (size_t)r->options.top);
+	return ct_report_make_site_regions(r);
 }
 
 static int open_report(const char *path, struct cowtrace_report *r, struct ct_err *err)
@@ -109,10 +113,20 @@ static int open_report(const char *path, struct cowtrace_report *r, struct ct_er
 
 	if (!rc)
 		rc = ct_report_select(r, path, err);
+	if (!rc)
+		rc = ct_report_gather(r, path, err);
 	if (rc)
 		return rc;
+	ct_trace_close_file(r->trace);
 	rc = make_all(r);
+	ct_gather_destroy(ct_take_ptr(r->gather));
 	return rc ? ct_err_set(err, rc, "not enough memory for a report on %s", path) : 0;
+}
+
+static bool is_choice(const struct cowtrace_report_options *o)
+{
+	return (unsigned)o->sort <= COWTRACE_SORT_STALL &&
+	       (unsigned)o->sides <= COWTRACE_SIDES_CHILD;
 }
 
 ct_public int cowtrace_report_open(const char *path, const struct cowtrace_report_options *options,
@@ -123,11 +137,12 @@ ct_public int cowtrace_report_open(const char *path, const struct cowtrace_repor
 	int rc = r ? 0 : ct_err_set(&err, -ENOMEM, "not enough memory to read %s", path);
 
 	if (!rc && options) {
-		if (options->sz != OPTIONS_SIZE_1)
-			rc = ct_err_set(&err, -EINVAL, "options of an unknown size (%zu)",
+		if ((options->sz != OPTIONS_SIZE_1 && options->sz != sizeof(*options)) ||
+		    (options->sz == sizeof(*options) && !is_choice(options)))
+			rc = ct_err_set(&err, -EINVAL, "options of an unknown size (%zu) or value",
 					options->sz);
 		else
-			r->options = *options;
+			memcpy(&r->options, options, options->sz);
 	}
 	if (!rc)
 		rc = open_report(path, r, &err);
@@ -147,6 +162,16 @@ ct_public void cowtrace_report_close(struct cowtrace_report *r)
 		return;
 	for (size_t i = 0; i < r->nr_sites; i++)
 		free((void *)r->sites[i].frames);
+	for (size_t i = 0; i < ct_max(r->all_write_sites, r->nr_write_sites); i++)
+		if (r->write_sites[i].syscall && *r->write_sites[i].syscall)
+			free((void *)r->write_sites[i].frames);
+	ct_gather_destroy(r->gather);
+	free(r->write_sites);
+	free(r->site_regions);
+	free(r->site_forks);
+	free(r->site_steps);
+	free(r->undecided);
+	free(r->disagreements);
 	free(r->fork_selected);
 	free(r->region_selected);
 	free(r->command);
@@ -181,6 +206,22 @@ ct_public const struct cowtrace_group *cowtrace_report_total(const struct cowtra
 ct_public size_t cowtrace_report_all_regions(const struct cowtrace_report *r)
 {
 	return r->all_regions;
+}
+
+ct_public size_t cowtrace_report_all_write_sites(const struct cowtrace_report *r)
+{
+	return r->all_write_sites;
+}
+
+ct_public const struct cowtrace_writes *cowtrace_report_writes(const struct cowtrace_report *r)
+{
+	return &r->writes;
+}
+
+ct_public const struct cowtrace_agreement *
+cowtrace_report_agreement(const struct cowtrace_report *r)
+{
+	return &r->agreement;
 }
 
 ct_public size_t cowtrace_report_nr_processes(const struct cowtrace_report *r)
@@ -232,4 +273,6 @@ CT_ROWS(cowtrace_region_group, region_group, region_groups)
 CT_ROWS(cowtrace_fork_region, fork_region, fork_regions)
 CT_ROWS(cowtrace_bucket, bucket, buckets)
 CT_ROWS(cowtrace_reconcile, reconcile, reconcile)
+CT_ROWS(cowtrace_write_site, write_site, write_sites)
+CT_ROWS(cowtrace_site_region, site_region, site_regions)
 CT_ROWS(cowtrace_note, note, notes)

@@ -4,7 +4,8 @@
  * of it has a call site, and under which reasons the rest stands; beside the
  * kernel's own word on how much memory the process has for itself.
  *
- * Invariant: copied = attributed + sum of unattributed, wherever copied is known.
+ * Invariant: copied = attributed + sum of unattributed, wherever copied is known
+ * and the recorder has not claimed more than that: then the sum shows it.
  */
 #include <errno.h>
 
@@ -13,6 +14,8 @@
 
 /* Counted, but written while no engine watched: all of it is without a site. */
 #define REASON_NO_ENGINE "no_engine"
+/* What an engine's recorder should have explained, and did not. */
+#define REASON_UNEXPLAINED "unexplained"
 
 static const char *reason_unread(enum ct_side_end end)
 {
@@ -26,22 +29,72 @@ static const char *reason_unread(enum ct_side_end end)
 	}
 }
 
-static void attribute(const struct ct_trace_side *s, struct cowtrace_reconcile *to)
+/* The first reason of a side, or NULL. */
+static const struct ct_trace_unattributed *reasons_of(const struct ct_trace *t, u32 fork,
+						      enum ct_side side)
 {
+	const struct ct_trace_unattributed *u = t->unattributed;
+	size_t lo = 0, hi = t->nr_unattributed;
+
+	/* Rows come by fork; the word "child" before "parent". */
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (u[mid].fork < fork || (u[mid].fork == fork && u[mid].side > side))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->nr_unattributed && u[lo].fork == fork && u[lo].side == side ? &u[lo] : NULL;
+}
+
+static void add_reason(struct cowtrace_reconcile *to, const char *reason, u64 pages)
+{
+	/* The last place takes what later recorders have more reasons for. */
+	if (to->nr_reasons == ct_array_size(to->unattributed))
+		to->unattributed[to->nr_reasons - 1].pages += pages;
+	else
+		to->unattributed[to->nr_reasons++] =
+			(struct cowtrace_reason_pages){ reason, pages };
+}
+
+/* What the recorder says of the copies without a site; the sum of it. */
+static u64 explain(const struct ct_trace *t, const struct ct_trace_side *s,
+		   struct cowtrace_reconcile *to)
+{
+	const struct ct_trace_unattributed *u = reasons_of(t, s->fork, s->side);
+	const struct ct_trace_unattributed *end = t->unattributed + t->nr_unattributed;
+	u64 sum = 0;
+
+	for (; u && u < end && u->fork == s->fork && u->side == s->side; u++) {
+		if (!ct_report_known(u->pages))
+			continue;
+		add_reason(to, u->reason, u->pages);
+		sum += u->pages;
+	}
+	return sum;
+}
+
+static void attribute(const struct cowtrace_report *r, const struct ct_trace_side *s,
+		      struct cowtrace_reconcile *to)
+{
+	bool watched = r->writes.watched;
+	u64 explained;
+
 	to->copied = s ? s->copied : CT_UNKNOWN;
 	to->attributed = s ? ct_report_known(s->attributed) : 0;
 	if (to->copied == CT_UNKNOWN) {
 		to->coverage = -1;
-		to->unattributed[to->nr_reasons++] =
-			(struct cowtrace_reason){ reason_unread(s ? s->ended : CT_SIDE_END_OPEN),
-						  CT_UNKNOWN };
+		to->unattributed[to->nr_reasons++] = (struct cowtrace_reason_pages){
+			reason_unread(s ? s->ended : CT_SIDE_END_OPEN), CT_UNKNOWN
+		};
 		return;
 	}
-	to->attributed = ct_min(to->attributed, to->copied);
+	explained = explain(r->trace, s, to);
 	to->coverage = to->copied ? (double)to->attributed / (double)to->copied : 1;
-	if (to->copied > to->attributed)
-		to->unattributed[to->nr_reasons++] =
-			(struct cowtrace_reason){ REASON_NO_ENGINE, to->copied - to->attributed };
+	if (to->copied > to->attributed + explained)
+		add_reason(to, watched ? REASON_UNEXPLAINED : REASON_NO_ENGINE,
+			   to->copied - to->attributed - explained);
 }
 
 static u64 to_bytes(u64 pages)
@@ -96,7 +149,7 @@ static void add_side(struct cowtrace_report *r, const struct ct_trace_fork *f, e
 	};
 	if (o->process && to->pid != o->process)
 		return;
-	attribute(ct_trace_side(r->trace, f->id, side), to);
+	attribute(r, ct_trace_side(r->trace, f->id, side), to);
 	testify(process ? witness_of(r->trace, process, f->id) : NULL, to);
 	r->nr_reconcile++;
 }

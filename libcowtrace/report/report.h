@@ -36,6 +36,16 @@ struct cowtrace_report {
 	struct cowtrace_bucket *buckets;
 	struct cowtrace_reconcile *reconcile;
 	struct cowtrace_note *notes;
+	struct ct_gather *gather; /* only while the tables are made */
+	struct cowtrace_writes writes;
+	struct cowtrace_write_site *write_sites;
+	struct cowtrace_site_region *site_regions;
+	struct cowtrace_agreement agreement;
+	struct cowtrace_undecided *undecided;
+	struct cowtrace_disagreement *disagreements;
+	u32 *site_forks; /* behind the write sites */
+	u32 *site_steps;
+	size_t nr_write_sites, all_write_sites, nr_site_regions;
 	size_t nr_processes, nr_sites, nr_forks, nr_groups, nr_regions, nr_region_groups,
 		nr_fork_regions, nr_buckets, nr_reconcile, nr_notes, all_regions;
 };
@@ -49,6 +59,9 @@ int ct_report_make_regions(struct cowtrace_report *r);
 int ct_report_make_region_groups(struct cowtrace_report *r);
 int ct_report_make_buckets(struct cowtrace_report *r);
 int ct_report_make_reconcile(struct cowtrace_report *r);
+int ct_report_make_write_sites(struct cowtrace_report *r);
+int ct_report_make_site_regions(struct cowtrace_report *r);
+int ct_report_make_agreement(struct cowtrace_report *r);
 int ct_report_make_notes(struct cowtrace_report *r);
 int ct_report_make_recording(struct cowtrace_report *r);
 
@@ -66,6 +79,9 @@ void ct_report_cut_regions(struct cowtrace_report *r);
 const struct cowtrace_process *ct_report_process_of(const struct cowtrace_report *r, u32 id);
 /* "sh > redis-server"; of the report's pool. */
 const char *ct_report_lineage(struct cowtrace_report *r, u32 process);
+
+/* "read"; "system call 451" where the number says nothing here; "" for -1.  NULL: no memory. */
+const char *ct_report_syscall(struct cowtrace_report *r, s32 number);
 
 /* Adds where v is known; a sum of nothing known stays unknown. */
 static inline void ct_report_add(u64 *sum, u64 v)

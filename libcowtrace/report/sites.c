@@ -7,10 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "report/report.h"
+#include "report/gather.h"
 
 #define MAX_INLINES 8 /* frames that one address may stand for */
 #define MAX_FRAMES 64
+#define OWN_MODULE "libcowtrace-preload"
 
 /* Modules whose frames only pass a call on: by the start of the file's name. */
 static const char *const passing_modules[] = {
@@ -85,6 +86,7 @@ static int name_site(struct cowtrace_report *r, struct cowtrace_site *s)
 	/* All of it libc: then its leaf. */
 	if (first == s->nr_frames)
 		first = 0;
+	s->deciding = first;
 	s->text = s->nr_frames ? describe(r, &s->frames[first]) : "";
 	s->caller = second < s->nr_frames ? s->frames[second].function : "";
 	return s->text ? 0 : -ENOMEM;
@@ -119,7 +121,7 @@ static int resolve(struct cowtrace_report *r, const struct ct_trace_frame *f, s3
 	*ret_nr = 1;
 	if (!r->symbolizer)
 		return bare(r, f, m ? m->path : "", ret);
-	/* Return addresses, all of them: a call site is unwound from inside the call. */
+	/* Return addresses, all of them: record.h says how an interrupted leaf is one. */
 	if (m)
 		rc = ct_symbolize(r->symbolizer, m->path, m->build_id, m->build_id_len, f->offset,
 				  CT_SYMBOLIZE_RETURN, got, MAX_INLINES, &nr);
@@ -136,6 +138,14 @@ static int resolve(struct cowtrace_report *r, const struct ct_trace_frame *f, s3
 	return 0;
 }
 
+/* A write in our own hooks is told by who called them. */
+static bool is_own(const struct cowtrace_report *r, const struct ct_trace_frame *f)
+{
+	const struct ct_trace_module *m = ct_trace_module(r->trace, f->module);
+
+	return m && !strncmp(base_name(m->path), OWN_MODULE, strlen(OWN_MODULE));
+}
+
 static int make_site(struct cowtrace_report *r, struct cowtrace_site *s, u32 id, s32 pid)
 {
 	struct cowtrace_frame frames[MAX_FRAMES];
@@ -146,8 +156,11 @@ static int make_site(struct cowtrace_report *r, struct cowtrace_site *s, u32 id,
 	f = ct_trace_frames(r->trace, id, &nr);
 	for (size_t i = 0; i < nr && out + MAX_INLINES <= MAX_FRAMES; i++) {
 		size_t more;
-		int rc = resolve(r, &f[i], pid, frames + out, &more);
+		int rc;
 
+		if (is_own(r, &f[i]))
+			continue;
+		rc = resolve(r, &f[i], pid, frames + out, &more);
 		if (rc)
 			return rc;
 		out += more;
@@ -192,6 +205,12 @@ static size_t collect(const struct cowtrace_report *r, struct use *uses)
 		if (r->region_selected[i] && t->regions[i].site)
 			uses[n++] = (struct use){ t->regions[i].site, p ? p->pid : 0 };
 	}
+	for (u32 i = 0; i < r->gather->sites.nr; i++) {
+		const struct ct_gather_site *g = &r->gather->site[i];
+		const struct cowtrace_process *p = ct_report_process_of(r, g->process);
+
+		uses[n++] = (struct use){ g->site, p ? p->pid : 0 };
+	}
 	qsort(uses, n, sizeof(*uses), by_site);
 	for (size_t i = 0; i < n; i++)
 		if (!out || uses[out - 1].site != uses[i].site)
@@ -201,8 +220,8 @@ static size_t collect(const struct cowtrace_report *r, struct use *uses)
 
 int ct_report_make_sites(struct cowtrace_report *r)
 {
-	ct_auto_free struct use *uses =
-		ct_report_array(r->trace->nr_forks + r->trace->nr_regions, sizeof(*uses));
+	ct_auto_free struct use *uses = ct_report_array(
+		r->trace->nr_forks + r->trace->nr_regions + r->gather->sites.nr, sizeof(*uses));
 	size_t nr;
 
 	if (!uses)

@@ -74,8 +74,7 @@ int ct_trace_writes(struct ct_trace *t, const char *path,
 	rc = sqlite3_prepare_v2(t->db, SQL, -1, &st, NULL);
 	while (rc == SQLITE_OK && !ret && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		row++;
-		ret = take_row(t, st, &w) ? fn(ctx, &w)
-					  : ct_load_damaged(path, row, "writes", err);
+		ret = take_row(t, st, &w) ? fn(ctx, &w) : ct_load_damaged(path, row, "writes", err);
 		rc = SQLITE_OK;
 	}
 	if (!ret && rc != SQLITE_DONE)

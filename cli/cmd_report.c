@@ -21,6 +21,7 @@ struct report_options {
 	const char *format;
 	u64 fork, process, top;
 	u64 since_ns, until_ns;
+	const char *sort, *side;
 	bool no_symbols;
 };
 
@@ -42,6 +43,13 @@ static const struct ct_opt report_opts[] = {
 	  "the N rows with most copies in each list, 0 for all\n"
 	  "(default: 10 in text, all in JSON); sums stay whole",
 	  OFFSET(top), NULL },
+	{ "sort", 0, CT_OPT_CHOICE, "KEY",
+	  "order of call sites: copies (pages), bytes (copied), reuses\n"
+	  "(pages), stall (estimated time in faults) (default: copies)",
+	  OFFSET(sort), "copies|bytes|reuses|stall" },
+	{ "side", 0, CT_OPT_CHOICE, "SIDE",
+	  "call sites of this side of the forks only: parent or child", OFFSET(side),
+	  "parent|child" },
 	{ "no-symbols", 0, CT_OPT_FLAG, NULL,
 	  "call sites as module+offset, without reading debug information", OFFSET(no_symbols),
 	  NULL },
@@ -94,9 +102,26 @@ static int check(const struct report_options *o, bool have_fork)
 	return 0;
 }
 
+static enum cowtrace_report_sort sort_of(const char *word)
+{
+	static const char *const words[] = {
+		[COWTRACE_SORT_COPIES] = "copies",
+		[COWTRACE_SORT_BYTES] = "bytes",
+		[COWTRACE_SORT_REUSES] = "reuses",
+		[COWTRACE_SORT_STALL] = "stall",
+	};
+	size_t i = 0;
+
+	while (i + 1 < ct_array_size(words) && strcmp(words[i], word))
+		i++;
+	return (enum cowtrace_report_sort)i;
+}
+
 static int print(const struct cowtrace_report *r, const struct report_options *o, const char *path)
 {
-	struct ct_text_report t = { .r = r, .path = path, .top = o->top };
+	struct ct_text_report t = {
+		.r = r, .path = path, .top = o->top, .sort = o->sort, .side = o->side
+	};
 
 	if (!strcmp(o->format, "json")) {
 		if (ct_export_json(r, stdout) == -ENOMEM) {
@@ -113,7 +138,9 @@ static int print(const struct cowtrace_report *r, const struct report_options *o
 
 int ct_cmd_report(int argc, char **argv)
 {
-	struct report_options o = { .format = "text", .fork = TOP_UNSET, .top = TOP_UNSET };
+	struct report_options o = {
+		.format = "text", .sort = "copies", .fork = TOP_UNSET, .top = TOP_UNSET
+	};
 	struct cowtrace_report_options want = { .sz = sizeof(want) };
 	char why[COWTRACE_REPORT_WHY_LEN];
 	struct cowtrace_report *r;
@@ -139,6 +166,10 @@ int ct_cmd_report(int argc, char **argv)
 	want.until_ns = o.until_ns;
 	want.top = (u32)ct_min(o.top, (u64)UINT32_MAX);
 	want.no_symbols = o.no_symbols;
+	want.sort = sort_of(o.sort);
+	if (o.side)
+		want.sides =
+			strcmp(o.side, "parent") ? COWTRACE_SIDES_CHILD : COWTRACE_SIDES_PARENT;
 	rc = cowtrace_report_open(argv[first], &want, &r, why);
 	if (rc) {
 		fprintf(stderr, "cowtrace report: %s\n", why);

@@ -48,6 +48,23 @@ void ct_table_cell(struct ct_table *t, const char *fmt, ...)
 	t->cells[t->nr_cells++] = text;
 }
 
+void ct_table_note(struct ct_table *t, const char *fmt, ...)
+{
+	struct ct_table_note *grown = reallocarray(t->notes, t->nr_notes + 1, sizeof(*t->notes));
+	struct ct_table_note note = { (t->nr_cells - 1) / t->nr_columns, NULL };
+	va_list ap;
+
+	if (!grown)
+		return;
+	t->notes = grown;
+	va_start(ap, fmt);
+	if (vasprintf(&note.text, fmt, ap) < 0)
+		note.text = NULL;
+	va_end(ap);
+	if (note.text)
+		t->notes[t->nr_notes++] = note;
+}
+
 static const char *cell(const struct ct_table *t, size_t i)
 {
 	return t->cells[i] ? t->cells[i] : "";
@@ -130,10 +147,34 @@ static void print_row(const struct ct_table *t, const struct ct_term *term, cons
 	fputc('\n', term->out);
 }
 
+/* Those of one row, from *at on. */
+static void print_notes(const struct ct_table *t, const struct ct_term *term, size_t row,
+			size_t *at)
+{
+	for (; *at < t->nr_notes && t->notes[*at].row == row; (*at)++) {
+		ct_style_on(term, CT_DIM);
+		fprintf(term->out, "%*s", OWN_LINE_INDENT, "");
+		ct_print_text(term, t->notes[*at].text, term->width - OWN_LINE_INDENT);
+		ct_style_off(term, CT_DIM);
+		fputc('\n', term->out);
+	}
+}
+
+static void free_all(struct ct_table *t)
+{
+	for (size_t i = 0; i < t->nr_cells; i++)
+		free(t->cells[i]);
+	for (size_t i = 0; i < t->nr_notes; i++)
+		free(t->notes[i].text);
+	free(t->cells);
+	free(t->notes);
+}
+
 void ct_table_print(struct ct_table *t, const struct ct_term *term)
 {
 	const char *row[CT_TABLE_COLUMNS];
 	struct layout l;
+	size_t note = 0;
 
 	lay_out(t, term, &l);
 	for (size_t c = 0; c < t->nr_columns; c++)
@@ -145,8 +186,7 @@ void ct_table_print(struct ct_table *t, const struct ct_term *term)
 		for (size_t c = 0; c < t->nr_columns; c++)
 			row[c] = cell(t, i + c);
 		print_row(t, term, &l, row, false);
+		print_notes(t, term, i / t->nr_columns, &note);
 	}
-	for (size_t i = 0; i < t->nr_cells; i++)
-		free(t->cells[i]);
-	free(t->cells);
+	free_all(t);
 }

@@ -17,6 +17,14 @@ struct ct_table {
 	size_t nr_columns;
 	char **cells; /* row by row; NULL: no memory, prints as "" */
 	size_t nr_cells, cap;
+	/* Lines below rows: ascending by row. */
+	struct ct_table_note *notes;
+	size_t nr_notes;
+};
+
+struct ct_table_note {
+	size_t row;
+	char *text;
 };
 
 /* Starts a table with these heads, NULL at the end. */
@@ -27,6 +35,9 @@ void ct_table_head(struct ct_table *t, const char *head);
 
 /* The next cell; a row is nr_columns of them. */
 void ct_table_cell(struct ct_table *t, const char *fmt, ...) ct_printf(2, 3);
+
+/* A line of its own below the row that was filled last; any number of them. */
+void ct_table_note(struct ct_table *t, const char *fmt, ...) ct_printf(2, 3);
 
 /* Prints all rows and frees them. */
 void ct_table_print(struct ct_table *t, const struct ct_term *term);

@@ -103,10 +103,13 @@ void ct_text_print(struct ct_text_report *t)
 	print_origin(t);
 	print_state(t);
 	ct_text_summary(t);
+	ct_text_sites(t);
+	ct_text_sites_time(t);
 	ct_text_groups(t);
 	ct_text_forks(t);
 	ct_text_regions(t);
 	ct_text_growth(t);
+	ct_text_verdicts(t);
 	ct_text_reconcile(t);
 	ct_text_processes(t);
 	ct_text_notes(t);

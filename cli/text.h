@@ -11,11 +11,12 @@ struct ct_text_report {
 	struct ct_term term;
 	const struct cowtrace_report *r;
 	const char *path;
-	size_t top;    /* rows of a list */
-	bool filtered; /* some forks were left out on request */
-	bool bounds;   /* no page frames: copies are known in bounds, and not by side */
-	bool unknown;  /* some pages are: a column of their own */
-	bool huge;     /* some pages are huge: the same */
+	size_t top;		 /* rows of a list */
+	const char *sort, *side; /* of call sites: "copies" ..., NULL both */
+	bool filtered;		 /* some forks were left out on request */
+	bool bounds;		 /* no page frames: copies are known in bounds, and not by side */
+	bool unknown;		 /* some pages are: a column of their own */
+	bool huge;		 /* some pages are huge: the same */
 };
 
 void ct_text_print(struct ct_text_report *t);
@@ -26,6 +27,9 @@ ct_printf(2, 3) void ct_text_heading(const struct ct_text_report *t, const char 
 void ct_text_more(const struct ct_text_report *t, size_t shown, size_t all, const char *what);
 
 void ct_text_summary(const struct ct_text_report *t);
+void ct_text_sites(const struct ct_text_report *t);
+void ct_text_sites_time(const struct ct_text_report *t);
+void ct_text_verdicts(const struct ct_text_report *t);
 void ct_text_groups(const struct ct_text_report *t);
 void ct_text_forks(const struct ct_text_report *t);
 void ct_text_regions(const struct ct_text_report *t);

@@ -107,6 +107,42 @@ static void worst_region(const struct ct_text_report *t, u64 copied)
 	fputc('\n', t->term.out);
 }
 
+/* Who wrote most, by what an engine saw. */
+static void worst_site(const struct ct_text_report *t)
+{
+	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
+	const struct cowtrace_write_site *worst = NULL;
+	int column;
+
+	for (size_t i = 0; i < cowtrace_report_nr_write_sites(t->r); i++) {
+		const struct cowtrace_write_site *s = cowtrace_report_write_site(t->r, i);
+
+		if (s->copies && (!worst || s->copies > worst->copies))
+			worst = s;
+	}
+	if (!worst)
+		return;
+	column = fprintf(t->term.out, "  %-15s %9s  %6s  of all copies: by ", "hottest site",
+			 ct_format_pages(worst->copies).s,
+			 ct_format_share(worst->copies, w->copies).s);
+	ct_print_text(&t->term, *worst->text ? worst->text : "unknown", t->term.width - column);
+	fputc('\n', t->term.out);
+}
+
+/* Copying and reusing, at the price of a fault here; the programs waited for that. */
+static void stalled(const struct ct_text_report *t)
+{
+	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
+
+	if (!w->first_writes || w->stall_ns == COWTRACE_UNKNOWN)
+		return;
+	fprintf(t->term.out, "  %-15s ", "stalled");
+	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_ns(w->stall_ns).s);
+	ct_printf_styled(&t->term, CT_DIM,
+			 "  in page faults, estimated untraced: %s a copy, %s a reuse\n",
+			 ct_format_ns(w->fault_copy_ns).s, ct_format_ns(w->fault_reuse_ns).s);
+}
+
 static void gaps(const struct ct_text_report *t, const struct cowtrace_group *all)
 {
 	char text[300];
@@ -221,5 +257,7 @@ void ct_text_summary(const struct ct_text_report *t)
 	line(t, "child new", all->child_fresh, COWTRACE_UNKNOWN, "memory it touched for itself");
 	fork_times(t, all);
 	worst_region(t, known(all->parent_copied) + known(all->child_copied));
+	worst_site(t);
+	stalled(t);
 	gaps(t, all);
 }

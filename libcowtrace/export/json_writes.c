@@ -187,7 +187,6 @@ static void put_agreement(struct ct_sink *k, const struct cowtrace_agreement *a)
 	ct_json_put_pair(k, "agreement", o);
 }
 
-
 void ct_json_put_writes(struct ct_sink *k, const struct cowtrace_report *r)
 {
 	put_totals(k, cowtrace_report_writes(r));

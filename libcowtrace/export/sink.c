@@ -9,7 +9,6 @@
 
 #include "export/sink.h"
 
-
 /* The length of the UTF-8 sequence at s, or 0 when it is none (Unicode, table 3-7). */
 static size_t utf8_len(const u8 *s)
 {
@@ -119,4 +118,3 @@ void ct_json_put_pair(struct ct_sink *k, const char *key, json_t *v)
 	fprintf(k->out, ",\n\"%s\":", key);
 	dump(k, v);
 }
-

@@ -20,7 +20,7 @@ struct ct_sink {
 /* Values.  NULL without memory, which whoever takes them over notes. */
 json_t *ct_json_text(const char *s);
 json_t *ct_json_text_or_null(const char *s);
-json_t *ct_json_count(u64 v);	/* null: unknown */
+json_t *ct_json_count(u64 v);	    /* null: unknown */
 json_t *ct_json_id_or_null(u32 id); /* 0 is none */
 
 /* A key of o.  v is taken over. */

@@ -133,7 +133,8 @@ static size_t *ranks(const struct cowtrace_report *r)
 	return rank;
 }
 
-static void fill(const struct cowtrace_report *r, u64 key, u32 number, size_t rank, struct entry *to)
+static void fill(const struct cowtrace_report *r, u64 key, u32 number, size_t rank,
+		 struct entry *to)
 {
 	const struct ct_gather *g = r->gather;
 	const struct ct_gather_region *sum = &g->region[number];

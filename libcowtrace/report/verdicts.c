@@ -45,7 +45,6 @@ bool ct_verdict_disagrees(const struct ct_trace_kind *k)
 
 int ct_verdict_keep(struct cowtrace_report *r, const struct ct_trace_write *w)
 {
-	const struct cowtrace_process *p = ct_report_process_of(r, w->process);
 	struct cowtrace_agreement *a = &r->agreement;
 	u32 cap = (u32)a->nr_listed;
 
@@ -61,7 +60,6 @@ int ct_verdict_keep(struct cowtrace_report *r, const struct ct_trace_write *w)
 		r->disagreements = grown;
 	}
 	r->disagreements[a->nr_listed++] = (struct cowtrace_disagreement){
-		.pid = p ? p->pid : 0,
 		.process = w->process,
 		.fork = w->fork,
 		.site = w->site,
@@ -127,6 +125,13 @@ int ct_report_make_agreement(struct cowtrace_report *r)
 			a->predicted_total += writes;
 			a->predicted_equal += ct_verdict_disagrees(k) ? 0 : writes;
 		}
+	}
+	/* The pass came before the processes. */
+	for (size_t i = 0; i < a->nr_listed; i++) {
+		struct cowtrace_disagreement *d = &r->disagreements[i];
+		const struct cowtrace_process *p = ct_report_process_of(r, d->process);
+
+		d->pid = p ? p->pid : 0;
 	}
 	qsort(r->undecided, a->nr_undecided, sizeof(*r->undecided), by_writes);
 	a->nr_disagreements = a->predicted_total - a->predicted_equal;

@@ -35,7 +35,8 @@ static u64 stall(const struct cowtrace_writes *w, const struct ct_sums *s)
 	    (s->splits && split == CT_UNKNOWN) || (s->reused && w->fault_reuse_ns == CT_UNKNOWN))
 		return CT_UNKNOWN;
 	return (s->small_copies ? s->small_copies * w->fault_copy_ns : 0) +
-	       (s->splits ? s->splits * split : 0) + (s->reused ? s->reused * w->fault_reuse_ns : 0);
+	       (s->splits ? s->splits * split : 0) +
+	       (s->reused ? s->reused * w->fault_reuse_ns : 0);
 }
 
 static void make_totals(struct cowtrace_report *r)

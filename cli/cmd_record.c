@@ -372,6 +372,7 @@ static int prepare(struct session *s, struct ct_err *err)
 	s->rec.sz = sizeof(s->rec);
 	s->rec.output = s->output;
 	s->rec.engine = s->opt->engine;
+	s->rec.linger_ns = s->opt->linger_ms * CT_NSEC_PER_MSEC;
 	s->rec.argv = s->launch.argv;
 	if (!status)
 		status = block_signals(s, err);

@@ -120,20 +120,21 @@ static enum cowtrace_report_sort sort_of(const char *word)
 static int print(const struct cowtrace_report *r, const struct report_options *o, const char *path)
 {
 	struct ct_text_report t = {
-		.r = r, .path = path, .top = o->top, .sort = o->sort, .side = o->side
+		.r = r, .path = path, .top = o->top, .sort = sort_of(o->sort), .side = o->side
 	};
+	int rc;
 
 	if (!strcmp(o->format, "json")) {
-		if (ct_export_json(r, stdout) == -ENOMEM) {
-			fputs("cowtrace report: not enough memory\n", stderr);
-			return CT_EXIT_FAILED;
-		}
-		return CT_EXIT_OK;
+		rc = ct_export_json(r, stdout);
+	} else {
+		ct_term_init(&t.term, stdout);
+		t.filtered = o->fork || o->process || o->since_ns || o->until_ns;
+		rc = ct_text_print(&t);
 	}
-	ct_term_init(&t.term, stdout);
-	t.filtered = o->fork || o->process || o->since_ns || o->until_ns;
-	ct_text_print(&t);
-	return CT_EXIT_OK;
+	if (rc != -ENOMEM)
+		return CT_EXIT_OK;
+	fputs("cowtrace report: not enough memory\n", stderr);
+	return CT_EXIT_FAILED;
 }
 
 int ct_cmd_report(int argc, char **argv)

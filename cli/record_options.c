@@ -22,12 +22,19 @@ static const struct ct_opt record_opts[] = {
 	{ "user", 'u', CT_OPT_STRING, "NAME",
 	  "run the command as user NAME; cowtrace keeps its own rights", OFFSET(user), NULL },
 	{ "engine", 0, CT_OPT_CHOICE, "ENGINE",
-	  "what observes the writes: census (totals by fork and region)", OFFSET(engine),
-	  "census|uffd" },
+	  "what observes the writes: census (totals by fork and region;\n"
+	  "costs nothing between forks) or uffd (each first write and its\n"
+	  "call site; `cowtrace doctor` says whether it can run here)\n"
+	  "(default: census)",
+	  OFFSET(engine), "census|uffd" },
 	{ "hold", 0, CT_OPT_COUNT, "MS",
 	  "hold a new child for at most MS milliseconds while its pages\n"
 	  "are read; the parent is never held (default: 1000)",
 	  OFFSET(hold_ms), NULL },
+	{ "linger", 0, CT_OPT_COUNT, "MS",
+	  "with uffd: go on watching a process for MS milliseconds after\n"
+	  "its last relative has gone (default: 1000)",
+	  OFFSET(linger_ms), NULL },
 	{ "quiet", 'q', CT_OPT_FLAG, NULL, "no progress and no summary; errors are still printed",
 	  OFFSET(quiet), NULL },
 	{ 0 },

@@ -92,9 +92,13 @@ static bool is_some(u64 v)
 	return v && v != COWTRACE_UNKNOWN;
 }
 
-void ct_text_print(struct ct_text_report *t)
+int ct_text_print(struct ct_text_report *t)
 {
 	const struct cowtrace_group *all = cowtrace_report_total(t->r);
+	int rc = ct_site_groups_make(t->r, t->sort, &t->sites);
+
+	if (rc)
+		return rc;
 
 	t->bounds = !cowtrace_report_recording(t->r)->page_frames;
 	t->unknown = !t->bounds && is_some(all->unknown);
@@ -113,4 +117,6 @@ void ct_text_print(struct ct_text_report *t)
 	ct_text_reconcile(t);
 	ct_text_processes(t);
 	ct_text_notes(t);
+	ct_site_groups_fini(&t->sites);
+	return 0;
 }

@@ -5,21 +5,25 @@
 
 #include <cowtrace/report.h>
 
+#include "site_groups.h"
 #include "term.h"
 
 struct ct_text_report {
 	struct ct_term term;
 	const struct cowtrace_report *r;
 	const char *path;
-	size_t top;		 /* rows of a list */
-	const char *sort, *side; /* of call sites: "copies" ..., NULL both */
-	bool filtered;		 /* some forks were left out on request */
-	bool bounds;		 /* no page frames: copies are known in bounds, and not by side */
-	bool unknown;		 /* some pages are: a column of their own */
-	bool huge;		 /* some pages are huge: the same */
+	size_t top;	  /* rows of a list */
+	const char *side; /* of call sites; NULL both */
+	enum cowtrace_report_sort sort;
+	struct ct_site_groups sites;
+	bool filtered; /* some forks were left out on request */
+	bool bounds;   /* no page frames: copies are known in bounds, and not by side */
+	bool unknown;  /* some pages are: a column of their own */
+	bool huge;     /* some pages are huge: the same */
 };
 
-void ct_text_print(struct ct_text_report *t);
+/* -ENOMEM, or 0. */
+int ct_text_print(struct ct_text_report *t);
 
 /* "FORKS", an empty line before it. */
 ct_printf(2, 3) void ct_text_heading(const struct ct_text_report *t, const char *fmt, ...);

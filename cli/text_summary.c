@@ -111,11 +111,11 @@ static void worst_region(const struct ct_text_report *t, u64 copied)
 static void worst_site(const struct ct_text_report *t)
 {
 	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
-	const struct cowtrace_write_site *worst = NULL;
+	const struct ct_site_group *worst = NULL;
 	int column;
 
-	for (size_t i = 0; i < cowtrace_report_nr_write_sites(t->r); i++) {
-		const struct cowtrace_write_site *s = cowtrace_report_write_site(t->r, i);
+	for (size_t i = 0; i < t->sites.nr; i++) {
+		const struct ct_site_group *s = &t->sites.v[i];
 
 		if (s->copies && (!worst || s->copies > worst->copies))
 			worst = s;
@@ -125,7 +125,8 @@ static void worst_site(const struct ct_text_report *t)
 	column = fprintf(t->term.out, "  %-15s %9s  %6s  of all copies: by ", "hottest site",
 			 ct_format_pages(worst->copies).s,
 			 ct_format_share(worst->copies, w->copies).s);
-	ct_print_text(&t->term, *worst->text ? worst->text : "unknown", t->term.width - column);
+	ct_print_text(&t->term, *worst->site->text ? worst->site->text : "unknown",
+		      t->term.width - column);
 	fputc('\n', t->term.out);
 }
 

@@ -16,18 +16,19 @@ static void summary(const struct ct_text_report *t, const struct cowtrace_agreem
 	char text[400];
 	int at;
 
-	at = snprintf(text, sizeof(text),
-		      "%s of %s certain verdicts were what the kernel did (%s)",
+	at = snprintf(text, sizeof(text), "%s of %s certain verdicts were what the kernel did (%s)",
 		      ct_format_count(a->predicted_equal).s, ct_format_count(a->predicted_total).s,
-		      a->nr_disagreements ? ct_format_share(a->nr_disagreements, a->predicted_total).s
-					  : "none was wrong");
+		      a->nr_disagreements
+			      ? ct_format_share(a->nr_disagreements, a->predicted_total).s
+			      : "none was wrong");
 	if (a->nr_disagreements)
-		at = snprintf(text, sizeof(text),
-			      "%s of %s certain verdicts were what the kernel did, %s (%s) were not",
-			      ct_format_count(a->predicted_equal).s,
-			      ct_format_count(a->predicted_total).s,
-			      ct_format_count(a->nr_disagreements).s,
-			      ct_format_share(a->nr_disagreements, a->predicted_total).s);
+		at = snprintf(
+			text, sizeof(text),
+			"%s of %s certain verdicts were what the kernel did, %s (%s) were not",
+			ct_format_count(a->predicted_equal).s,
+			ct_format_count(a->predicted_total).s,
+			ct_format_count(a->nr_disagreements).s,
+			ct_format_share(a->nr_disagreements, a->predicted_total).s);
 	if (a->unobserved)
 		snprintf(text + at, sizeof(text) - (size_t)at,
 			 "; of %s more it cannot be told what the kernel did",

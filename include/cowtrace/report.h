@@ -67,8 +67,7 @@ struct cowtrace_report_options {
 	/* Forks that were open at some time in [since_ns, until_ns), and their buckets. */
 	uint64_t since_ns;
 	uint64_t until_ns; /* 0: no end */
-	/* The N forks and regions with most copies, N call sites; 0: all, in order of id */
-	uint32_t top;
+	uint32_t top;	   /* the N forks and regions with most copies; 0: all, in order of id */
 	/* Do not look for functions and lines: module and offset are faster. */
 	bool no_symbols;
 	/* Of the call sites of first writes; nothing else changes. */
@@ -335,8 +334,6 @@ struct cowtrace_write_site {
 size_t cowtrace_report_nr_write_sites(const struct cowtrace_report *r);
 const struct cowtrace_write_site *cowtrace_report_write_site(const struct cowtrace_report *r,
 							     size_t i);
-/* How many there are, without `top`. */
-size_t cowtrace_report_all_write_sites(const struct cowtrace_report *r);
 
 /* Where a site wrote: memory of one kind and name, of all processes. */
 struct cowtrace_site_region {
@@ -358,9 +355,10 @@ struct cowtrace_writes {
 	uint64_t stall_ns;
 	uint64_t fault_copy_ns, fault_reuse_ns, fault_huge_ns; /* what stall_ns reckons with */
 	size_t nr_reasons;
-	struct cowtrace_reason_pages without_site[16]; /* pages first written */
-	uint64_t steps_ns;			       /* when the first step of time begins */
-	uint64_t step_ns;			       /* its length; 0: there are none */
+	/* Pages first written whose callers are not known: their site is one frame, or none. */
+	struct cowtrace_reason_pages without_stack[16];
+	uint64_t steps_ns; /* when the first step of time begins */
+	uint64_t step_ns;  /* its length; 0: there are none */
 	uint32_t nr_steps;
 };
 const struct cowtrace_writes *cowtrace_report_writes(const struct cowtrace_report *r);

@@ -119,7 +119,8 @@ static void put_totals(struct ct_sink *k, const struct cowtrace_writes *w)
 	json_t *o = json_object(), *reasons = json_object(), *time = json_object();
 
 	for (size_t i = 0; i < w->nr_reasons; i++)
-		ct_json_set_count(k, reasons, w->without_site[i].reason, w->without_site[i].pages);
+		ct_json_set_count(k, reasons, w->without_stack[i].reason,
+				  w->without_stack[i].pages);
 	ct_json_set_count(k, time, "start_ns", w->step_ns ? w->steps_ns : COWTRACE_UNKNOWN);
 	ct_json_set_count(k, time, "step_ns", w->step_ns ? w->step_ns : COWTRACE_UNKNOWN);
 	ct_json_set(k, o, "watched", json_boolean(w->watched));
@@ -129,7 +130,7 @@ static void put_totals(struct ct_sink *k, const struct cowtrace_writes *w)
 	ct_json_set_count(k, o, "reuses", w->watched ? w->reuses : COWTRACE_UNKNOWN);
 	ct_json_set_count(k, o, "zero_filled", w->watched ? w->zero_filled : COWTRACE_UNKNOWN);
 	ct_json_set_count(k, o, "unknown", w->watched ? w->unknown : COWTRACE_UNKNOWN);
-	ct_json_set(k, o, "without_site", reasons);
+	ct_json_set(k, o, "without_stack", reasons);
 	ct_json_set_count(k, o, "stall_ns", w->watched ? w->stall_ns : COWTRACE_UNKNOWN);
 	ct_json_set_count(k, o, "fault_copy_ns", w->fault_copy_ns);
 	ct_json_set_count(k, o, "fault_reuse_ns", w->fault_reuse_ns);

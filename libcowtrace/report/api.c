@@ -102,8 +102,6 @@ static int make_all(struct cowtrace_report *r)
 	if (rc)
 		return rc;
 	ct_report_cut_regions(r);
-	if (r->options.top)
-		r->nr_write_sites = ct_min(r->nr_write_sites, (size_t)r->options.top);
 	return ct_report_make_site_regions(r);
 }
 
@@ -162,7 +160,7 @@ ct_public void cowtrace_report_close(struct cowtrace_report *r)
 		return;
 	for (size_t i = 0; i < r->nr_sites; i++)
 		free((void *)r->sites[i].frames);
-	for (size_t i = 0; i < ct_max(r->all_write_sites, r->nr_write_sites); i++)
+	for (size_t i = 0; i < r->nr_write_sites; i++)
 		if (r->write_sites[i].syscall && *r->write_sites[i].syscall)
 			free((void *)r->write_sites[i].frames);
 	ct_gather_destroy(r->gather);
@@ -206,11 +204,6 @@ ct_public const struct cowtrace_group *cowtrace_report_total(const struct cowtra
 ct_public size_t cowtrace_report_all_regions(const struct cowtrace_report *r)
 {
 	return r->all_regions;
-}
-
-ct_public size_t cowtrace_report_all_write_sites(const struct cowtrace_report *r)
-{
-	return r->all_write_sites;
 }
 
 ct_public const struct cowtrace_writes *cowtrace_report_writes(const struct cowtrace_report *r)

@@ -45,7 +45,7 @@ struct cowtrace_report {
 	struct cowtrace_disagreement *disagreements;
 	u32 *site_forks; /* behind the write sites */
 	u32 *site_steps;
-	size_t nr_write_sites, all_write_sites, nr_site_regions;
+	size_t nr_write_sites, nr_site_regions;
 	size_t nr_processes, nr_sites, nr_forks, nr_groups, nr_regions, nr_region_groups,
 		nr_fork_regions, nr_buckets, nr_reconcile, nr_notes, all_regions;
 };

@@ -23,7 +23,8 @@ static u64 price(const struct cowtrace_report *r, const char *key)
 	if (!v || !*v)
 		return CT_UNKNOWN;
 	ns = strtoull(v, &end, 10);
-	return *end || ns > CT_NSEC_PER_SEC ? CT_UNKNOWN : ns;
+	/* 0: it could not be measured. */
+	return *end || !ns || ns > CT_NSEC_PER_SEC ? CT_UNKNOWN : ns;
 }
 
 /* A split costs a copy at least: the price of that where its own is not known. */
@@ -222,7 +223,6 @@ static void order(struct cowtrace_report *r)
 	select_sides(r);
 	qsort_r(r->write_sites, r->nr_write_sites, sizeof(*r->write_sites), by_choice,
 		&r->options.sort);
-	r->all_write_sites = r->nr_write_sites;
 }
 
 int ct_report_make_write_sites(struct cowtrace_report *r)

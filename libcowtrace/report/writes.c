@@ -143,18 +143,18 @@ static int add_to_site(struct ct_gather *g, const struct ct_trace_write *w)
 }
 
 /* Room for all reasons that a recorder of today has; a later one's may share a place. */
-static void add_without_site(struct cowtrace_writes *to, const struct ct_trace_write *w)
+static void add_without_stack(struct cowtrace_writes *to, const struct ct_trace_write *w)
 {
+	const char *reason = *w->kind->no_site ? w->kind->no_site : "unexplained";
 	size_t i = 0;
 
-	while (i < to->nr_reasons && strcmp(to->without_site[i].reason, w->kind->no_site))
+	while (i < to->nr_reasons && strcmp(to->without_stack[i].reason, reason))
 		i++;
-	if (i == ct_array_size(to->without_site))
+	if (i == ct_array_size(to->without_stack))
 		i--;
 	else if (i == to->nr_reasons)
-		to->without_site[to->nr_reasons++] =
-			(struct cowtrace_reason_pages){ w->kind->no_site, 0 };
-	to->without_site[i].pages += w->pages;
+		to->without_stack[to->nr_reasons++] = (struct cowtrace_reason_pages){ reason, 0 };
+	to->without_stack[i].pages += w->pages;
 }
 
 static int take(void *ctx, const struct ct_trace_write *w)
@@ -172,10 +172,9 @@ static int take(void *ctx, const struct ct_trace_write *w)
 		rc = ct_verdict_keep(r, w);
 	if (rc)
 		return rc;
-	if (w->site)
-		return add_to_site(g, w);
-	add_without_site(&r->writes, w);
-	return 0;
+	if (!w->site || *w->kind->no_site)
+		add_without_stack(&r->writes, w);
+	return w->site ? add_to_site(g, w) : 0;
 }
 
 /* Time begins with the first fork that is wanted. */

@@ -35,7 +35,7 @@ static int put_kind(struct ct_store *s, const struct ct_rec *r, u32 id)
 	ct_bind_int(&b, id);
 	ct_bind_text(&b, ct_side_name(r->write.side));
 	ct_bind_text(&b, ct_access_name(r->write.access));
-	ct_bind_text(&b, r->write.site ? NULL : ct_no_site_name(r->write.no_site));
+	ct_bind_text(&b, r->write.no_site ? ct_no_site_name(r->write.no_site) : NULL);
 	ct_bind_int(&b, r->write.huge);
 	ct_bind_text(&b, cowtrace_action_name(r->write.predicted));
 	ct_bind_text(&b, cowtrace_reason_name(r->write.reason));
@@ -76,8 +76,6 @@ static struct ct_rec normal(const struct ct_rec *r)
 {
 	struct ct_rec n = { .type = CT_REC_WRITE, .write = r->write };
 
-	if (n.write.site)
-		n.write.no_site = CT_SITE_KNOWN;
 	if (!is_uncertain(r))
 		n.write.decides = n.write.likely = 0;
 	return n;

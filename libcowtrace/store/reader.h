@@ -98,7 +98,7 @@ struct ct_trace_kind { /* of writes; by id */
 	u32 id;
 	enum ct_side side;
 	enum ct_access access;
-	const char *no_site; /* "" when there is one */
+	const char *no_site; /* why the callers are not known; "" when they are */
 	bool huge;
 	u8 predicted, observed;	      /* enum cowtrace_action; a later writer's word: UNCERTAIN */
 	const char *reason, *decides; /* never NULL */

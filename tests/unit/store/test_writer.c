@@ -249,24 +249,22 @@ static void test_many_rows(void **state)
 
 static struct ct_rec a_write(u64 page)
 {
-	return (struct ct_rec){
-		CT_REC_WRITE, .write = { .process = 3,
-					 .fork = 2,
-					 .side = CT_SIDE_CHILD,
-					 .t_ns = 10,
-					 .page = page,
-					 .pages = 1,
-					 .site = 7,
-					 .no_site = CT_NO_STACK, /* not looked at: it has a site */
-					 .access = CT_ACCESS_USER,
-					 .syscall = -1,
-					 .pc = 0x1234,
-					 .predicted = COWTRACE_COPY,
-					 .observed = COWTRACE_COPY,
-					 .reason = COWTRACE_REASON_EARLY_REFCOUNT,
-					 .decides = COWTRACE_FIELD_LRU, /* the same: certain */
-					 .likely = COWTRACE_REUSE }
-	};
+	return (struct ct_rec){ CT_REC_WRITE,
+				.write = { .process = 3,
+					   .fork = 2,
+					   .side = CT_SIDE_CHILD,
+					   .t_ns = 10,
+					   .page = page,
+					   .pages = 1,
+					   .site = 7,
+					   .access = CT_ACCESS_USER,
+					   .syscall = -1,
+					   .pc = 0x1234,
+					   .predicted = COWTRACE_COPY,
+					   .observed = COWTRACE_COPY,
+					   .reason = COWTRACE_REASON_EARLY_REFCOUNT,
+					   .decides = COWTRACE_FIELD_LRU, /* the same: certain */
+					   .likely = COWTRACE_REUSE } };
 }
 
 static void test_writes(void **state)
@@ -278,13 +276,17 @@ static void test_writes(void **state)
 	put(s, r);
 	/* A difference in what does not count is none. */
 	r = a_write(101);
-	r.write.no_site = CT_SITE_KNOWN;
 	r.write.decides = 0;
+	put(s, r);
+	/* The instruction alone is known, and why no more is. */
+	r = a_write(102);
+	r.write.no_site = CT_NO_BLOCKED_SIGNAL;
 	put(s, r);
 	/* No site: the reason and the address stand; a huge page, an uncertain verdict. */
 	r = a_write(0x7ffff0000);
 	r.write.pages = 512;
 	r.write.site = 0;
+	r.write.no_site = CT_NO_STACK;
 	r.write.huge = true;
 	r.write.access = CT_ACCESS_KERNEL;
 	r.write.syscall = 0;
@@ -302,10 +304,11 @@ static void test_writes(void **state)
 
 	assert_string_equal(query(f->path, "SELECT * FROM writes"),
 			    "3|2|10|100|1|7|1|-|-;3|2|10|101|1|7|1|-|-;"
-			    "3|2|10|34359672832|512|0|2|0|4660;");
+			    "3|2|10|102|1|7|2|-|-;3|2|10|34359672832|512|0|3|0|4660;");
 	assert_string_equal(query(f->path, "SELECT * FROM write_kinds"),
 			    "1|child|user|-|0|copy|early_refcount|-|-|copy;"
-			    "2|parent|kernel|no_stack|1|uncertain|early_refcount|lru|reuse|reuse;");
+			    "2|child|user|blocked_signal|0|copy|early_refcount|-|-|copy;"
+			    "3|parent|kernel|no_stack|1|uncertain|early_refcount|lru|reuse|reuse;");
 	assert_string_equal(query(f->path, "SELECT * FROM first_writes WHERE page=101"),
 			    "3|2|child|10|101|1|7|-|user|-|-|0|copy|early_refcount|-|-|copy;");
 	assert_string_equal(query(f->path, "SELECT * FROM unattributed ORDER BY reason"),

@@ -41,7 +41,7 @@ static const struct ct_command command_completion = {
 
 const struct ct_command *const ct_commands[] = {
 #ifdef CT_HAVE_RECORD
-	&ct_command_record,
+	&ct_command_record, &ct_command_doctor,
 #endif
 	&ct_command_report, &ct_command_policy, &command_man, &command_completion, NULL,
 };

@@ -5,10 +5,12 @@
 
 #include "opt.h"
 
+extern const struct ct_command ct_command_doctor;
 extern const struct ct_command ct_command_policy;
 extern const struct ct_command ct_command_record;
 extern const struct ct_command ct_command_report;
 
+int ct_cmd_doctor(int argc, char **argv);
 int ct_cmd_policy(int argc, char **argv);
 int ct_cmd_record(int argc, char **argv);
 int ct_cmd_report(int argc, char **argv);

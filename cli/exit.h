@@ -18,6 +18,10 @@ enum {
 	CT_EXIT_NO_MATCH = 9,	   /* no such fork or process in the trace */
 	CT_EXIT_OUTPUT = 10,	   /* the report could not be written out whole */
 
+	/* doctor */
+	CT_EXIT_ENGINE_CANNOT = 3,
+	CT_EXIT_ENGINE_LESS = 4,
+
 	/*
 	 * record passes the command's own status through; these are for its own
 	 * failures, above what commands use, as env(1) and timeout(1) have them.

@@ -50,7 +50,10 @@ static char *callers(const struct cowtrace_write_site *s)
 				ct_line_add(&l, " < ...");
 			continue;
 		}
-		ct_line_add_name(&l, i > from ? " < " : s->deciding ? "" : "< ",
+		ct_line_add_name(&l,
+				 i > from      ? " < "
+				 : s->deciding ? ""
+					       : "< ",
 				 s->frames[i].function);
 	}
 	if (end < s->nr_frames)
@@ -96,8 +99,7 @@ static int add_memory(struct ct_site_group *g, const struct cowtrace_site_region
 	if (!grown)
 		return -ENOMEM;
 	g->memories = grown;
-	g->memories[g->nr_memories++] =
-		(struct ct_site_memory){ m->kind, name, m->first_writes };
+	g->memories[g->nr_memories++] = (struct ct_site_memory){ m->kind, name, m->first_writes };
 	return 0;
 }
 

@@ -112,8 +112,7 @@ static void device(struct findings *f, const struct ct_uffd_probe *p)
 		      "opened, but gives no userfaultfd: a security policy (seccomp, SELinux) "
 		      "forbids it; allow ioctl on the device");
 	else
-		found(f, FAILS, name, "opened, but gives no userfaultfd: %s",
-		      strerror(-p->create));
+		found(f, FAILS, name, "opened, but gives no userfaultfd: %s", strerror(-p->create));
 }
 
 static void features(struct findings *f, const struct ct_uffd_probe *p)
@@ -122,8 +121,8 @@ static void features(struct findings *f, const struct ct_uffd_probe *p)
 		u64 bit;
 		const char *name, *what, *since;
 	} wanted[] = {
-		{ UFFD_FEATURE_PAGEFAULT_FLAG_WP, "write protection",
-		  "first writes can be caught", "5.7" },
+		{ UFFD_FEATURE_PAGEFAULT_FLAG_WP, "write protection", "first writes can be caught",
+		  "5.7" },
 		{ UFFD_FEATURE_EVENT_FORK, "fork events", "children can be followed", "4.11" },
 		{ UFFD_FEATURE_EVENT_REMAP, "remap events", "moved memory can be followed",
 		  "4.11" },
@@ -189,8 +188,9 @@ static void page_state(struct findings *f, const struct ct_kcaps *caps)
 		found(f, FAILS, "PAGEMAP_SCAN",
 		      "this kernel has none (Linux 6.7 has): update the kernel");
 	if (caps->pfns)
-		found(f, WORKS, "page frames", "what the kernel did can be observed, copies are "
-					       "exact");
+		found(f, WORKS, "page frames",
+		      "what the kernel did can be observed, copies are "
+		      "exact");
 	else
 		found(f, LESS, "page frames",
 		      "are hidden: copies are told in bounds, and no verdict can be checked; "
@@ -253,7 +253,8 @@ static void print(const struct findings *f)
 	static const char *const answers[] = {
 		[WORKS] = "The uffd engine can run here: `cowtrace record --engine uffd`.",
 		[LESS] = "The uffd engine can run here and will tell less: see `less` below.",
-		[FAILS] = "The uffd engine cannot run here: see `NO` below.  `--engine census` can.",
+		[FAILS] =
+			"The uffd engine cannot run here: see `NO` below.  `--engine census` can.",
 	};
 	static const char *const words[] = { "ok", "less", "NO" };
 	static const enum ct_style styles[] = { CT_PLAIN, CT_WARN, CT_BAD };

@@ -144,7 +144,9 @@ struct cowtrace_site {
 	uint32_t nr_frames;
 	const struct cowtrace_frame *frames; /* leaf first */
 	uint32_t deciding;		     /* the frame that text is of */
+	bool of_call;			     /* something forked or mapped memory there */
 };
+/* Of forks, of regions and of first writes, by id. */
 size_t cowtrace_report_nr_sites(const struct cowtrace_report *r);
 const struct cowtrace_site *cowtrace_report_site(const struct cowtrace_report *r, size_t i);
 /* NULL: no such site. */

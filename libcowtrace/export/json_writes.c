@@ -97,7 +97,8 @@ static void put_sites(struct ct_sink *k, const struct cowtrace_report *r)
 	for (size_t i = 0; i < cowtrace_report_nr_write_sites(r); i++)
 		put_write_site(k, r, cowtrace_report_write_site(r, i));
 	for (size_t i = 0; i < cowtrace_report_nr_sites(r); i++)
-		put_site(k, cowtrace_report_site(r, i), cowtrace_report_writes(r)->watched);
+		if (cowtrace_report_site(r, i)->of_call)
+			put_site(k, cowtrace_report_site(r, i), cowtrace_report_writes(r)->watched);
 	ct_json_end_array(k);
 }
 

@@ -179,13 +179,17 @@ static int make_site(struct cowtrace_report *r, struct cowtrace_site *s, u32 id,
 struct use {
 	u32 site;
 	s32 pid;
+	bool of_call; /* a fork or a mapping */
 };
 
 static int by_site(const void *a, const void *b)
 {
 	const struct use *x = a, *y = b;
 
-	return x->site < y->site ? -1 : x->site > y->site;
+	if (x->site != y->site)
+		return x->site < y->site ? -1 : 1;
+	/* The first one stays. */
+	return (int)y->of_call - (int)x->of_call;
 }
 
 static size_t collect(const struct cowtrace_report *r, struct use *uses)
@@ -197,19 +201,19 @@ static size_t collect(const struct cowtrace_report *r, struct use *uses)
 		const struct cowtrace_process *p = ct_report_process_of(r, t->forks[i].parent);
 
 		if (r->fork_selected[i] && t->forks[i].site)
-			uses[n++] = (struct use){ t->forks[i].site, p ? p->pid : 0 };
+			uses[n++] = (struct use){ t->forks[i].site, p ? p->pid : 0, true };
 	}
 	for (size_t i = 0; i < t->nr_regions; i++) {
 		const struct cowtrace_process *p = ct_report_process_of(r, t->regions[i].process);
 
 		if (r->region_selected[i] && t->regions[i].site)
-			uses[n++] = (struct use){ t->regions[i].site, p ? p->pid : 0 };
+			uses[n++] = (struct use){ t->regions[i].site, p ? p->pid : 0, true };
 	}
 	for (u32 i = 0; i < r->gather->sites.nr; i++) {
 		const struct ct_gather_site *g = &r->gather->site[i];
 		const struct cowtrace_process *p = ct_report_process_of(r, g->process);
 
-		uses[n++] = (struct use){ g->site, p ? p->pid : 0 };
+		uses[n++] = (struct use){ g->site, p ? p->pid : 0, false };
 	}
 	qsort(uses, n, sizeof(*uses), by_site);
 	for (size_t i = 0; i < n; i++)
@@ -231,8 +235,10 @@ int ct_report_make_sites(struct cowtrace_report *r)
 	if (!r->sites)
 		return -ENOMEM;
 	for (size_t i = 0; i < nr; i++) {
-		int rc = make_site(r, &r->sites[r->nr_sites++], uses[i].site, uses[i].pid);
+		struct cowtrace_site *s = &r->sites[r->nr_sites++];
+		int rc = make_site(r, s, uses[i].site, uses[i].pid);
 
+		s->of_call = uses[i].of_call;
 		if (rc)
 			return rc;
 	}

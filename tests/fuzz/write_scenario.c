@@ -13,6 +13,6 @@ int main(int argc, char **argv)
 {
 	if (argc != 2)
 		errx(2, "usage: write_scenario OUTPUT");
-	scenario_write(argv[1]);
+	scenario_write_watched(argv[1]);
 	return 0;
 }

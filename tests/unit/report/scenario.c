@@ -173,7 +173,7 @@ void scenario_put(struct ct_store *s)
 	put_rest(s);
 }
 
-void scenario_write(const char *path)
+static void finish(const char *path, void (*more)(struct ct_store *))
 {
 	struct ct_store *s;
 	struct ct_err err;
@@ -181,6 +181,18 @@ void scenario_write(const char *path)
 	if (ct_store_create(path, &s, &err))
 		fail_msg("%s", err.text);
 	scenario_put(s);
+	if (more)
+		more(s);
 	if (ct_store_finish(s, NULL, &err))
 		fail_msg("%s", err.text);
+}
+
+void scenario_write(const char *path)
+{
+	finish(path, NULL);
+}
+
+void scenario_write_watched(const char *path)
+{
+	finish(path, scenario_put_writes);
 }

@@ -15,4 +15,12 @@ void scenario_put(struct ct_store *s);
 /* All of it in a finished trace. */
 void scenario_write(const char *path);
 
+/*
+ * The same, and the first writes that an engine saw: of every verdict and outcome,
+ * with and without stack, of system calls, huge pages, and where no region is.
+ * test_writes.c has the sums.
+ */
+void scenario_put_writes(struct ct_store *s);
+void scenario_write_watched(const char *path);
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON of the known trace against golden.json, byte for byte: a key that
+ * The JSON of the known trace against golden*.json, byte for byte: a key that
  * goes, a null that becomes 0, a name that is not UTF-8 all show.  After a wanted
  * change: UPDATE_GOLDEN=1, and read the difference.
  */
@@ -28,25 +28,25 @@ static char *export(const struct cowtrace_report *r)
 	return text;
 }
 
-static struct cowtrace_report *open_scenario(void)
+static struct cowtrace_report *open_scenario(void (*write)(const char *))
 {
 	char path[] = "/tmp/ct-json-XXXXXX";
 	char why[COWTRACE_REPORT_WHY_LEN];
 	struct cowtrace_report *r;
 
 	close(mkstemp(path));
-	scenario_write(path);
+	write(path);
 	if (cowtrace_report_open(path, NULL, &r, why))
 		fail_msg("%s", why);
 	unlink(path);
 	return r;
 }
 
-static char *read_golden(void)
+static char *read_golden(const char *path)
 {
 	char *text = NULL;
 	size_t cap = 0;
-	FILE *f = fopen(CT_GOLDEN, "r");
+	FILE *f = fopen(path, "r");
 
 	assert_non_null(f);
 	assert_true(getdelim(&text, &cap, 0, f) > 0);
@@ -54,27 +54,37 @@ static char *read_golden(void)
 	return text;
 }
 
-static void write_golden(const char *text)
+static void write_golden(const char *path, const char *text)
 {
-	FILE *f = fopen(CT_GOLDEN, "w");
+	FILE *f = fopen(path, "w");
 
 	assert_non_null(f);
 	fputs(text, f);
 	fclose(f);
 }
 
-static void test_golden(void **state)
+static void check_golden(void (*write)(const char *), const char *path)
 {
-	struct cowtrace_report *r = open_scenario();
+	struct cowtrace_report *r = open_scenario(write);
 	char *text = export(r), *golden;
 
 	if (getenv("UPDATE_GOLDEN"))
-		write_golden(text);
-	golden = read_golden();
+		write_golden(path, text);
+	golden = read_golden(path);
 	assert_string_equal(text, golden);
 	free(golden);
 	free(text);
 	cowtrace_report_close(r);
+}
+
+static void test_golden(void **state)
+{
+	check_golden(scenario_write, CT_GOLDEN "/golden.json");
+}
+
+static void test_golden_watched(void **state)
+{
+	check_golden(scenario_write_watched, CT_GOLDEN "/golden-writes.json");
 }
 
 /* The keys that are fixed, and their types, apart from any golden file. */
@@ -88,7 +98,9 @@ static const struct {
 	{ "timeline", "t_ns fork_id side copied" },
 	{ "reconcile",
 	  "pid fork_id copied attributed unattributed coverage private_dirty_bytes why" },
-	{ "sites", "id frames" },
+	{ "sites", "id side fork_ids first_writes copies reuses zero_filled unknown copied_bytes "
+		   "stall_ns frames" },
+	{ "site_regions", "id kind name first_writes copies reuses" },
 };
 
 static void has_keys(json_t *row, const char *keys)
@@ -103,9 +115,9 @@ static void has_keys(json_t *row, const char *keys)
 
 static void test_fixed_keys(void **state)
 {
-	struct cowtrace_report *r = open_scenario();
+	struct cowtrace_report *r = open_scenario(scenario_write_watched);
 	char *text = export(r);
-	json_t *root = json_loads(text, 0, NULL), *fork;
+	json_t *root = json_loads(text, 0, NULL), *fork, *site, *agreement;
 
 	assert_non_null(root);
 	has_keys(root, "schema_version command engine kernel complete why_incomplete");
@@ -120,6 +132,15 @@ static void test_fixed_keys(void **state)
 	has_keys(json_object_get(fork, "copied_total"), "min max");
 	has_keys(json_object_get(fork, "parent"), "copied dropped unknown attributed");
 	has_keys(json_object_get(fork, "child"), "copied dropped new unknown attributed");
+	site = json_array_get(json_object_get(root, "sites"), 0);
+	has_keys(json_array_get(json_object_get(site, "frames"), 0),
+		 "function file line module offset");
+	agreement = json_object_get(root, "agreement");
+	has_keys(agreement, "predicted_equal predicted_total uncertain disagreements");
+	has_keys(json_array_get(json_object_get(agreement, "disagreements"), 0),
+		 "pid page predicted observed reason");
+	has_keys(json_object_get(root, "writes"),
+		 "first_writes copies reuses zero_filled unknown without_stack stall_ns");
 	json_decref(root);
 	free(text);
 	cowtrace_report_close(r);
@@ -129,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_golden_watched),
 		cmocka_unit_test(test_fixed_keys),
 	};
 

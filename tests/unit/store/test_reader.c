@@ -20,6 +20,8 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include <cowtrace/policy.h>
+
 #include "store/reader.h"
 #include "store/schema.h"
 #include "store/store.h"
@@ -281,6 +283,157 @@ static void test_impossible_values(void **state)
 	assert_refused(f, -EBADMSG, "damaged");
 }
 
+/* Three writes of two kinds, and who says why copies have no site. */
+static void make_writes(struct fixture *f)
+{
+	struct ct_store *s = create(f);
+	struct ct_rec w = { CT_REC_WRITE, .write = { .process = 3,
+						     .fork = 2,
+						     .side = CT_SIDE_CHILD,
+						     .t_ns = 10,
+						     .page = 0x7ffff0000,
+						     .pages = 1,
+						     .site = 7,
+						     .access = CT_ACCESS_USER,
+						     .syscall = -1,
+						     .predicted = COWTRACE_COPY,
+						     .observed = COWTRACE_COPY,
+						     .reason = COWTRACE_REASON_EARLY_REFCOUNT } };
+
+	put(s, w);
+	w.write.side = CT_SIDE_PARENT;
+	w.write.site = 0;
+	w.write.no_site = CT_NO_KERNEL_WRITE;
+	w.write.access = CT_ACCESS_KERNEL;
+	w.write.syscall = 0;
+	w.write.pc = 0x1234;
+	w.write.predicted = COWTRACE_UNCERTAIN;
+	w.write.decides = COWTRACE_FIELD_REFCOUNT;
+	w.write.likely = COWTRACE_COPY;
+	w.write.observed = COWTRACE_UNCERTAIN;
+	w.write.pages = 512;
+	w.write.huge = true;
+	put(s, w);
+	w.write.t_ns = CT_UNKNOWN;
+	put(s, w);
+	put(s, (struct ct_rec){ CT_REC_UNATTRIBUTED,
+				.unattributed = { 2, CT_SIDE_CHILD, CT_NO_KILLED, 5 } });
+	assert_int_equal(ct_store_finish(s, NULL, &f->err), 0);
+}
+
+struct seen {
+	struct ct_trace_write w[3];
+	int nr, stop_at;
+};
+
+static int see(void *ctx, const struct ct_trace_write *w)
+{
+	struct seen *s = ctx;
+
+	s->w[s->nr++] = *w;
+	return s->nr == s->stop_at ? -EINTR : 0;
+}
+
+static void test_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct seen s = { .nr = 0 }, some = { .stop_at = 2 };
+	struct ct_trace *t;
+
+	make_writes(f);
+	t = load(f);
+	assert_int_equal(ct_trace_writes(t, f->path, see, &s, &f->err), 0);
+	assert_int_equal(s.nr, 3);
+	assert_int_equal(s.w[0].process, 3);
+	assert_int_equal(s.w[0].fork, 2);
+	assert_int_equal(s.w[0].t_ns, 10);
+	assert_true(s.w[0].page == 0x7ffff0000);
+	assert_int_equal(s.w[0].pages, 1);
+	assert_int_equal(s.w[0].site, 7);
+	assert_int_equal(s.w[0].syscall, -1);
+	assert_int_equal(s.w[0].kind->side, CT_SIDE_CHILD);
+	assert_int_equal(s.w[0].kind->predicted, COWTRACE_COPY);
+	assert_string_equal(s.w[0].kind->reason, "early_refcount");
+	assert_string_equal(s.w[0].kind->decides, "");
+	assert_string_equal(s.w[0].kind->no_site, "");
+	assert_false(s.w[0].kind->huge);
+	assert_int_equal(s.w[1].site, 0);
+	assert_int_equal(s.w[1].syscall, 0);
+	assert_int_equal(s.w[1].pages, 512);
+	assert_int_equal(s.w[1].pc, 0x1234);
+	assert_int_equal(s.w[1].kind->access, CT_ACCESS_KERNEL);
+	assert_int_equal(s.w[1].kind->predicted, COWTRACE_UNCERTAIN);
+	assert_int_equal(s.w[1].kind->likely, COWTRACE_COPY);
+	assert_int_equal(s.w[1].kind->observed, COWTRACE_UNCERTAIN);
+	assert_string_equal(s.w[1].kind->decides, "refcount");
+	assert_string_equal(s.w[1].kind->no_site, "kernel_write");
+	assert_true(s.w[1].kind->huge);
+	assert_ptr_equal(s.w[2].kind, s.w[1].kind);
+	assert_int_equal(t->nr_unattributed, 1);
+	assert_string_equal(t->unattributed[0].reason, "killed");
+	assert_int_equal(t->unattributed[0].pages, 5);
+
+	assert_int_equal(ct_trace_writes(t, f->path, see, &some, &f->err), -EINTR);
+	assert_int_equal(some.nr, 2);
+	ct_trace_close_file(t);
+	assert_int_equal(ct_trace_writes(t, f->path, see, &some, &f->err), -EBADF);
+	ct_trace_destroy(t);
+}
+
+static int stream(struct fixture *f)
+{
+	struct ct_trace *t = load(f);
+	struct seen s = { .nr = 0 };
+	int rc = ct_trace_writes(t, f->path, see, &s, &f->err);
+
+	ct_trace_destroy(t);
+	return rc;
+}
+
+static void test_impossible_writes(void **state)
+{
+	static const char *const bad[] = {
+		"UPDATE writes SET kind=99 WHERE rowid=2",
+		"UPDATE writes SET pages=0 WHERE rowid=2",
+		"UPDATE writes SET pages=300000 WHERE rowid=2",
+		"UPDATE writes SET page=-1 WHERE rowid=2",
+		"UPDATE writes SET site=5000000000 WHERE rowid=2",
+		"UPDATE writes SET syscall=-2 WHERE rowid=2",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ct_array_size(bad); i++) {
+		make_writes(f);
+		sql(f->path, bad[i]);
+		assert_int_equal(stream(f), -EBADMSG);
+		assert_non_null(strstr(f->err.text, "row 2 of table writes"));
+	}
+	make_writes(f);
+	sql(f->path, "UPDATE write_kinds SET side='both'");
+	assert_refused(f, -EBADMSG, "row 1 of table write_kinds");
+	/* Words of a later version are no damage. */
+	make_writes(f);
+	sql(f->path, "UPDATE write_kinds SET access='new', no_site='new', predicted='new',"
+		     " reason='new', observed='new'; UPDATE unattributed SET reason='new'");
+	assert_int_equal(stream(f), 0);
+}
+
+/* What yesterday's recorder wrote, in the same version. */
+static void test_without_the_later_tables(void **state)
+{
+	struct fixture *f = *state;
+	struct ct_trace *t;
+
+	make(f, 2);
+	sql(f->path, "DROP VIEW first_writes; DROP TABLE writes; DROP TABLE write_kinds;"
+		     " DROP TABLE unattributed");
+	t = load(f);
+	assert_int_equal(t->nr_kinds + t->nr_unattributed, 0);
+	assert_int_equal(t->nr_forks, 2);
+	assert_int_equal(ct_trace_writes(t, f->path, see, NULL, &f->err), 0);
+	ct_trace_destroy(t);
+}
+
 static void test_while_written(void **state)
 {
 	struct fixture *f = *state;
@@ -471,6 +624,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_truncated_anywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_impossible_values, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_writes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_impossible_writes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_without_the_later_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_while_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_only_folder, setup, teardown),

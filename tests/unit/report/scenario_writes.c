@@ -147,8 +147,8 @@ static void put_side(struct ct_store *s, u32 fork, enum ct_side side, enum ct_si
 static void put_reason(struct ct_store *s, u32 fork, enum ct_side side, enum ct_no_site reason,
 		       u64 pages)
 {
-	put(s, (struct ct_rec){ CT_REC_UNATTRIBUTED,
-				.unattributed = { fork, side, reason, pages } });
+	put(s,
+	    (struct ct_rec){ CT_REC_UNATTRIBUTED, .unattributed = { fork, side, reason, pages } });
 }
 
 static void put_attribution(struct ct_store *s)

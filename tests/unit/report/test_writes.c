@@ -369,9 +369,9 @@ static void test_order(void **state)
 /* A program that was built with the first version of the options. */
 static void test_old_options(void **state)
 {
-	struct cowtrace_report_options o = {
-		.sz = offsetof(struct cowtrace_report_options, sort), .sort = 77, .sides = 77
-	};
+	struct cowtrace_report_options o = { .sz = offsetof(struct cowtrace_report_options, sort),
+					     .sort = 77,
+					     .sides = 77 };
 	struct cowtrace_report *r;
 
 	assert_int_equal(cowtrace_report_open(path, &o, &r, NULL), 0);

@@ -19,6 +19,7 @@
 #include "traced/env.h"
 #include "traced/exithook.h"
 #include "traced/forkhook.h"
+#include "traced/sigmask.h"
 
 enum { SPAWN_VFORK = 1, SPAWN_POSIX = 2 };
 
@@ -127,12 +128,16 @@ static int spawn_noted(enum ct_next_id id, pid_t *pid, const char *path,
 {
 	struct ct_call call;
 	struct ct_env env;
+	bool masked;
 	int ret;
 
 	ct_call_begin(&call);
 	ct_env_init(&env, envp);
+	masked = ct_sigmask_real();
 	ret = ((__typeof__(&posix_spawn))ct_next_find(id))(pid, path, actions, attr, argv,
 							   env.envp);
+	if (masked)
+		ct_sigmask_unreal();
 	ct_env_fini(&env);
 	if (!ret)
 		note_spawn(&call, SPAWN_POSIX);

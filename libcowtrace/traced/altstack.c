@@ -161,7 +161,7 @@ struct ct_thread_start *ct_altstack_offer(const struct ct_self *self, void *(*fn
 	struct ct_thread_start *start;
 	s32 piece;
 
-	if (!shim->stack_signal)
+	if (!shim->stack_signal || ct_sighandler_given_up(self))
 		return NULL;
 	piece = piece_claim(self);
 	if (piece < 0)

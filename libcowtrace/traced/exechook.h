@@ -12,6 +12,8 @@ struct ct_exec {
 	struct ct_env env;
 	struct ct_self self;
 	bool asked;
+	bool stopped; /* no stacks are asked for meanwhile */
+	bool masked;  /* our signal is blocked as the program has it */
 };
 
 /*

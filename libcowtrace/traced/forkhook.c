@@ -196,6 +196,16 @@ void ct_fork_begin(struct ct_fork *fork, u32 how)
 }
 
 /*
+ * Not in the child of a signal handler that has returned into its parent's fork:
+ * the child's slot is still to be that parent's.
+ */
+static bool prepared_here(struct ct_segment *seg, const struct ct_fork *fork)
+{
+	return atomic_load_explicit(&seg->slots[fork->parent].pid, memory_order_relaxed) ==
+	       (s32)ct_sys0(SYS_getpid);
+}
+
+/*
  * Has the recorder protect this process's memory.  Another thread may be asking
  * for something: after it.
  */
@@ -232,6 +242,8 @@ void ct_fork_stamp(struct ct_fork *fork)
 		arm(seg, fork->parent);
 		/* From here on a write to memory of the program is a fault: none but the stack. */
 		now = ct_now_ns();
+		if (!prepared_here(seg, fork))
+			return;
 	}
 	seg->slots[fork->slot].clone_ns = now;
 	atomic_store_explicit(&seg->slots[fork->parent].fork_began_ns, now, memory_order_relaxed);
@@ -356,7 +368,7 @@ static u64 parent_back(struct ct_segment *seg, const struct ct_fork *fork)
 	if (ns)
 		return ns;
 	ns = ct_now_ns();
-	if (slot)
+	if (slot && prepared_here(seg, fork))
 		atomic_store_explicit(&slot->parent_ns, ns, memory_order_release);
 	return ns;
 }

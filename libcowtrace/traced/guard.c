@@ -40,6 +40,15 @@ static bool overlaps(u64 start, u64 end, const void *ours, size_t len)
 	return start < (u64)ours + len && (u64)ours < end;
 }
 
+/* No stacks are asked for from now on; whether they were. */
+static bool stacks_off(struct ct_slot *slot, u32 why)
+{
+	u32 ok = CT_STACKS_OK;
+
+	return atomic_compare_exchange_strong_explicit(&slot->no_stacks, &ok, why,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
 void ct_guard_range(const void *addr, size_t len)
 {
 	struct ct_shim *shim = ct_shim;
@@ -51,10 +60,13 @@ void ct_guard_range(const void *addr, size_t len)
 	if (ct_likely(!shim || !shim->seg) || end < start || start % CT_PAGE_SIZE)
 		return;
 	if (ct_likely(!overlaps(start, end, shim->seg, shim->seg->size) &&
-		      !overlaps(start, end, shim, ct_page_up(sizeof(*shim)))))
+		      !overlaps(start, end, shim, ct_page_up(sizeof(*shim))) &&
+		      !overlaps(start, end, (void *)shim->stacks_start,
+				shim->stacks_end - shim->stacks_start)))
 		return;
 	if (!ct_self_get(&self))
 		return;
+	stacks_off(&self.seg->slots[self.slot], CT_STACKS_TAKEN);
 	ct_event_now(&self, &ev, CT_SITE_FULL);
 	ct_guard_detach();
 }
@@ -71,6 +83,7 @@ bool ct_guard_quiet(void)
 		return false;
 	copy->quiet = true;
 	copy->quiet_slot = (s32)self.slot;
+	stacks_off(&self.seg->slots[self.slot], CT_STACKS_QUIET);
 	atomic_fetch_or_explicit(&self.seg->slots[self.slot].flags, CT_SLOT_QUIET,
 				 memory_order_release);
 	__atomic_store_n(&ct_shim, copy, __ATOMIC_RELEASE);
@@ -80,8 +93,11 @@ bool ct_guard_quiet(void)
 void ct_guard_loud(void)
 {
 	struct ct_shim *shim = ct_shim;
+	struct ct_slot *slot = &shim->seg->slots[shim->quiet_slot];
+	u32 quiet = CT_STACKS_QUIET;
 
-	atomic_fetch_and_explicit(&shim->seg->slots[shim->quiet_slot].flags, ~CT_SLOT_QUIET,
-				  memory_order_release);
+	atomic_fetch_and_explicit(&slot->flags, ~CT_SLOT_QUIET, memory_order_release);
+	atomic_compare_exchange_strong_explicit(&slot->no_stacks, &quiet, CT_STACKS_OK,
+						memory_order_acq_rel, memory_order_relaxed);
 	shim->quiet = false;
 }

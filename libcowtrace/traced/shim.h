@@ -43,6 +43,18 @@
 	X(prctl)             \
 	X(pthread_create)    \
 	X(pthread_exit)      \
+	X(sigaction)         \
+	X(signal)            \
+	X(__sysv_signal)     \
+	X(pthread_sigmask)   \
+	X(sigprocmask)       \
+	X(sigaltstack)       \
+	X(sigsuspend)        \
+	X(ppoll)             \
+	X(__ppoll_chk)       \
+	X(pselect)           \
+	X(epoll_pwait)       \
+	X(epoll_pwait2)      \
 	X(__register_atfork) \
 	X(__cxa_atexit)      \
 	X(__cxa_at_quick_exit)

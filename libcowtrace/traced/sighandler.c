@@ -18,24 +18,20 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "base/rawsys.h"
 #include "channel/stacks.h"
+#include "channel/threads.h"
 #include "traced/altstack.h"
 #include "traced/sighandler.h"
 #include "traced/stack.h"
 #include "traced/thread.h"
 
-/* The kernel's struct sigaction of x86-64 and arm64. */
-struct kernel_sigaction {
-	void (*handler)(int sig, siginfo_t *info, void *context);
-	u64 flags;
-	void (*restorer)(void);
-	u64 mask;
-};
-
 #define SA_RESTORER_BIT 0x04000000u
+/* Signals of others that survive an exec on a thread's queue. */
+#define OTHERS_MAX 8u
 
 #if defined(__x86_64__)
 /*
@@ -92,6 +88,36 @@ static bool is_asked(struct ct_segment *seg, const siginfo_t *info, u64 ticket)
 	       ticket <= atomic_load_explicit(&stack->ticket, memory_order_relaxed);
 }
 
+/* For the process again; a thread that does not lead it may not forge SI_USER. */
+static void send_again(siginfo_t *info)
+{
+	const long pid = ct_sys0(SYS_getpid);
+
+	if (ct_sys3(SYS_rt_sigqueueinfo, pid, CT_STACK_SIGNAL, info))
+		ct_sys2(SYS_kill, pid, CT_STACK_SIGNAL);
+}
+
+/*
+ * Not ours.  The program has no handler for it.  Where it believes that this
+ * thread has it blocked, it is blocked from here on, and the signal goes to
+ * another thread, or waits for sigwait() and signalfd; else it ends the process.
+ */
+static void pass_on(siginfo_t *info, ucontext_t *context)
+{
+	const struct ct_ksigaction none = { .handler = NULL };
+	struct ct_self self;
+
+	if (ct_thread_state.blocked) {
+		if (ct_self_get(&self))
+			ct_thread_leave(self.seg, self.slot, self.tid);
+		ct_thread_state.ready = false;
+		context->uc_sigmask.__val[0] |= ct_sighandler_bit();
+	} else {
+		ct_ksigaction_call(CT_STACK_SIGNAL, &none, NULL);
+	}
+	send_again(info);
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	const struct ct_shim *shim = __atomic_load_n(&ct_shim, __ATOMIC_ACQUIRE);
@@ -102,36 +128,33 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 		return;
 	if (is_asked(shim->seg, info, ticket))
 		answer(shim->seg, ticket, context);
-}
-
-static int action_set(const struct kernel_sigaction *new, struct kernel_sigaction *old)
-{
-	return (int)ct_sys4(SYS_rt_sigaction, CT_STACK_SIGNAL, new, old, sizeof(u64));
+	else
+		pass_on(info, context);
 }
 
 void ct_sighandler_install(struct ct_shim *shim, u32 idx)
 {
-	struct kernel_sigaction ours = {
+	struct ct_ksigaction ours = {
 		.handler = on_signal,
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
 		.mask = ~0ULL,
 	};
 	struct ct_slot *slot = &shim->seg->slots[idx];
 	const u64 bit = ct_sighandler_bit();
-	struct kernel_sigaction old;
+	struct ct_ksigaction old;
 	u64 mask = 0;
 
 #if defined(__x86_64__)
 	ours.flags |= SA_RESTORER_BIT;
 	ours.restorer = ct_sighandler_return;
 #endif
-	if (action_set(NULL, &old))
+	if (ct_ksigaction_call(CT_STACK_SIGNAL, NULL, &old))
 		return;
 	if ((u64)old.handler != (u64)SIG_DFL) {
 		atomic_store_explicit(&slot->no_stacks, CT_STACKS_TAKEN, memory_order_release);
 		return;
 	}
-	if (!ct_altstack_main(shim, idx) || action_set(&ours, NULL))
+	if (!ct_altstack_main(shim, idx) || ct_ksigaction_call(CT_STACK_SIGNAL, &ours, NULL))
 		return;
 	/* Inherited over the exec. */
 	ct_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, &mask, sizeof(mask));
@@ -140,4 +163,35 @@ void ct_sighandler_install(struct ct_shim *shim, u32 idx)
 	shim->stack_signal = CT_STACK_SIGNAL;
 	slot->stack_signal = CT_STACK_SIGNAL;
 	atomic_store_explicit(&slot->no_stacks, CT_STACKS_OK, memory_order_release);
+}
+
+bool ct_sighandler_is(const void *handler)
+{
+	return handler == (const void *)on_signal;
+}
+
+bool ct_sighandler_before_exec(void)
+{
+	const struct ct_shim *shim = ct_shim;
+	const u64 bit = ct_sighandler_bit();
+	const struct timespec now = { 0 };
+	siginfo_t info, others[OTHERS_MAX];
+	u32 nr = 0, i;
+	u64 mask = 0;
+
+	if (!shim || !shim->stack_signal || shim->quiet)
+		return false;
+	ct_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &bit, &mask, sizeof(mask));
+	while (ct_sys4(SYS_rt_sigtimedwait, &bit, &info, &now, sizeof(bit)) == CT_STACK_SIGNAL)
+		if (nr < OTHERS_MAX &&
+		    !(shim->seg && is_asked(shim->seg, &info, (u64)info.si_value.sival_ptr)))
+			others[nr++] = info;
+	for (i = 0; i < nr; i++)
+		send_again(&others[i]);
+	/* Blocked already: by a raw call, or because others sent the signal. */
+	if (mask & bit)
+		return false;
+	if (!ct_thread_state.blocked)
+		ct_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, NULL, sizeof(bit));
+	return ct_thread_state.blocked;
 }

@@ -5,6 +5,9 @@
 #ifndef CT_TRACED_SIGHANDLER_H
 #define CT_TRACED_SIGHANDLER_H
 
+#include <signal.h>
+
+#include "base/rawsys.h"
 #include "traced/self.h"
 #include "traced/shim.h"
 
@@ -17,12 +20,36 @@
 /* Stack that the handler and the unwinder use beside the kernel's frame, bytes. */
 #define CT_HANDLER_LEN 4096u
 
+/* The kernel's struct sigaction of x86-64 and arm64. */
+struct ct_ksigaction {
+	void (*handler)(int sig, siginfo_t *info, void *context);
+	u64 flags;
+	void (*restorer)(void);
+	u64 mask;
+};
+
+static inline int ct_ksigaction_call(int sig, const struct ct_ksigaction *new,
+				     struct ct_ksigaction *old)
+{
+	return (int)ct_sys4(SYS_rt_sigaction, sig, new, old, sizeof(u64));
+}
+
+/* Is this our handler? */
+bool ct_sighandler_is(const void *handler);
+
 /*
  * In the constructor, with shim->seg and the stacks' range set: installs the
  * handler and says so in the slot; sets shim->stack_signal.  Does nothing where
  * the image inherited SIG_IGN for the signal, or where there is no stack.
  */
 void ct_sighandler_install(struct ct_shim *shim, u32 slot);
+
+/*
+ * Before an exec, after the recorder has been asked: takes signals of ours from
+ * this thread's queue, where they would kill the next image, and leaves the
+ * program's own mask in place.  True: ct_sigmask_unreal() where the exec failed.
+ */
+bool ct_sighandler_before_exec(void);
 
 /* The signal's bit in the kernel's sets. */
 static inline u64 ct_sighandler_bit(void)

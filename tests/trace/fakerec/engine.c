@@ -308,6 +308,7 @@ static bool gather_one(const struct asked *asked, bool end)
 	answer = ct_stack_collect(engine.seg, asked->ticket, pcs, &nr);
 	if (answer == CT_STACK_PENDING && !end)
 		return false;
+	flockfile(engine.log);
 	fprintf(engine.log,
 		"stack pid=%d tid=%d addr=%#" PRIx64 " ticket=%" PRIu64 " answer=%s site=",
 		asked->pid, asked->tid, asked->addr, asked->ticket,
@@ -317,6 +318,7 @@ static bool gather_one(const struct asked *asked, bool end)
 	for (i = 0; i < nr; i++)
 		fprintf(engine.log, "%s%#" PRIx64, i ? "," : "", pcs[i]);
 	fputc('\n', engine.log);
+	funlockfile(engine.log);
 	return true;
 }
 

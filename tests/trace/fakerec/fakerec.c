@@ -186,18 +186,20 @@ static void serve_ask(u32 idx)
 	passing(AT_TAKE);
 	if (rec.delay_ns)
 		nanosleep(&ts, NULL);
+	if (kind == CT_ASK_ARM)
+		engine_arm(slot->pid);
+	flockfile(rec.log); /* the engine's thread writes lines as well */
 	fprintf(rec.log,
 		"%s pid=%d parent=%d how=%u tid=%d phase=%s now=%s pcs=%u window_ns=%" PRIu64
 		" prepare_ns=%u",
 		names[kind], slot->pid, parent, slot->how, slot->tid,
 		rec.seg->phases[slot->phase % 64], rec.seg->phases[slot->phase_now % 64],
 		slot->nr_pcs, slot->born_ns - slot->clone_ns, slot->prepare_ns);
-	if (kind == CT_ASK_ARM)
-		engine_arm(slot->pid);
 	if (kind == CT_ASK_EXEC)
 		fprintf(rec.log, " path=%s", slot->exec_path);
 	waited = ct_ask_done(rec.seg, idx);
 	fprintf(rec.log, " waited=%d\n", waited);
+	funlockfile(rec.log);
 	passing(AT_DONE);
 }
 
@@ -212,6 +214,7 @@ static void drain(u64 now_ns)
 	u32 i;
 
 	while (ct_ring_next(rec.seg, &rec.reader, now_ns, &ev)) {
+		flockfile(rec.log);
 		fprintf(rec.log,
 			"event %s pid=%d tid=%u addr=%#" PRIx64 " len=%#" PRIx64 " arg=%" PRId64
 			" arg2=%" PRId64 " arg3=%" PRId64 " dur_ns=%u pcs=%u name=%s site=",
@@ -221,6 +224,7 @@ static void drain(u64 now_ns)
 		for (i = 0; i < ev.nr_pcs; i++)
 			fprintf(rec.log, "%s%#" PRIx64, i ? "," : "", ev.pcs[i]);
 		fputc('\n', rec.log);
+		funlockfile(rec.log);
 		passing(AT_EVENT);
 	}
 }

@@ -21,6 +21,12 @@
 
 #include "channel/segment.h"
 
+/*
+ * The signal's si_code: below zero like SI_QUEUE, so that any process may send it,
+ * and none that sigqueue() or the kernel uses; si_value is the ticket.
+ */
+#define CT_STACK_SI_CODE (-99)
+
 enum {
 	CT_STACK_FREE = 0,
 	CT_STACK_ASKED,

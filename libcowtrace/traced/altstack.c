@@ -55,6 +55,14 @@ void ct_altstack_reserve(struct ct_shim *shim)
 		2 * ct_max(frame_len, (size_t)4096) + CT_HANDLER_LEN + PROGRAM_HANDLER_LEN;
 }
 
+void ct_altstack_unreserve(struct ct_shim *shim)
+{
+	if (shim->stacks_start)
+		ct_sys2(SYS_munmap, shim->stacks_start, shim->stacks_end - shim->stacks_start);
+	shim->stacks_start = 0;
+	shim->stacks_end = 0;
+}
+
 static stack_t stack_of(const struct ct_shim *shim, u32 piece)
 {
 	return (stack_t){

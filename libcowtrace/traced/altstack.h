@@ -23,6 +23,7 @@
 
 /* Maps the range and fills shim->stacks_*; without room they stay 0. */
 void ct_altstack_reserve(struct ct_shim *shim);
+void ct_altstack_unreserve(struct ct_shim *shim);
 
 /* The constructor's thread.  False: no handler may be installed. */
 bool ct_altstack_main(const struct ct_shim *shim, u32 slot);

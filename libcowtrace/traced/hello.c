@@ -163,6 +163,8 @@ static int accept_welcome(int sock, const struct ct_welcome *welcome, const int 
 	own[0] = shim->stacks_start;
 	own[1] = shim->stacks_end;
 	shim->uffd = !ct_uffd_offer(sock, fds[1], own);
+	if (!shim->uffd)
+		ct_altstack_unreserve(shim);
 	return 0;
 }
 

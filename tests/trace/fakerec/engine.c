@@ -205,7 +205,7 @@ static const char *why_not(s32 pid, s32 tid, struct ct_slot **ret_slot)
 
 static void send_ask(s32 pid, s32 tid, u32 signal, u64 ticket)
 {
-	siginfo_t info = { .si_signo = (int)signal, .si_code = SI_QUEUE };
+	siginfo_t info = { .si_signo = (int)signal, .si_code = CT_STACK_SI_CODE };
 
 	info.si_pid = getpid();
 	info.si_value.sival_ptr = (void *)ticket;
@@ -334,7 +334,7 @@ void engine_gather(bool end)
 	pthread_mutex_unlock(&engine.lock);
 }
 
-int engine_start(struct ct_segment *seg, FILE *log)
+int engine_start(struct ct_segment *seg, FILE *log, bool device)
 {
 	pthread_t thread;
 	int ret;
@@ -342,6 +342,8 @@ int engine_start(struct ct_segment *seg, FILE *log)
 	engine.seg = seg;
 	engine.log = log;
 	seg->engine = CT_ENGINE_UFFD;
+	if (!device)
+		return -ENODEV;
 	ret = ct_uffd_open_dev(&engine.device);
 	if (ret)
 		return ret;

@@ -10,8 +10,8 @@
 
 #include "channel/segment.h"
 
-/* Starts its thread.  Returns the device to hand out, or -errno. */
-int engine_start(struct ct_segment *seg, FILE *log);
+/* Starts its thread.  Returns the device to hand out, or -errno: then none is. */
+int engine_start(struct ct_segment *seg, FILE *log, bool device);
 
 /* Takes the image's word (struct ct_uffd_msg) from the socket of its HELLO. */
 void engine_welcome(int conn, s32 pid);

@@ -372,14 +372,12 @@ int main(int argc, char **argv)
 	segment_make(hold_ms * CT_NSEC_PER_MSEC);
 	socket_make();
 	rec.device = -1;
-	if (rec.engine)
-		rec.seg->engine = CT_ENGINE_UFFD;
 	recorder = fork();
 	if (!recorder) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGTERM, on_term);
-		if (device)
-			rec.device = engine_start(rec.seg, rec.log);
+		if (rec.engine)
+			rec.device = engine_start(rec.seg, rec.log, device);
 		serve();
 		_exit(0);
 	}

@@ -4,7 +4,7 @@
 Hostile programs under the preload, with a recorder that only listens: each must
 behave as it does alone, and what the recorder heard must add up.
 
-usage: hostile.py results|forks|exec|misc|api|pages|recorded|beside|faults
+usage: hostile.py [-u] results|forks|exec|misc|api|pages|recorded|beside|faults
 The build tells the programs by environment: PRELOAD, FAKEREC, COWTRACE, OTHER, HOST_*.
 """
 
@@ -20,8 +20,7 @@ from harness import Tap, folder, program, read_file, skip  # noqa: E402
 
 TIMEOUT = 60  # seconds; a hang, not a measure
 HOLD_MS = 300
-# With the uffd engine everything must be as without: "-u".
-ENGINE = os.environ.get("ENGINE", "").split()
+ENGINE = []  # options of the listening recorder; -u: it serves first writes as well
 
 
 class Log:
@@ -376,6 +375,10 @@ def run_faults(tap):
 
 def main():
     tap = Tap()
+    if sys.argv[1] == "-u":
+        if not os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
+            skip("no /dev/userfaultfd, or not for us")
+        ENGINE.append(sys.argv.pop(1))
     what = sys.argv[1]
     if not re.fullmatch("[a-z]+", what):
         sys.exit(__doc__)

@@ -19,7 +19,7 @@
 
 #include "../hostile/host.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 #define AREA_PAGES 8192
 #define SIG 62
 

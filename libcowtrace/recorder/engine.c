@@ -29,7 +29,8 @@
 /* Places that only FORK and PID items take: without them nothing can be placed. */
 #define RESERVED 1024
 /* A child that has not faulted by then is asked whether it is there at all. */
-#define SWEEP_NS (500 * CT_NSEC_PER_MSEC)
+#define SWEEP_NS (200 * CT_NSEC_PER_MSEC)
+#define STUCK_NS (500 * CT_NSEC_PER_MSEC)
 
 static void ring(struct ct_engine *e, u64 now)
 {
@@ -67,6 +68,13 @@ bool ct_engine_take(struct ct_engine *e, struct ct_seen *ret)
 	*ret = e->queue[tail & (CT_ENGINE_QUEUE - 1)];
 	atomic_store_explicit(&e->tail, tail + 1, memory_order_release);
 	return true;
+}
+
+bool ct_engine_is_alive(const struct ct_engine *e)
+{
+	u64 then = atomic_load_explicit(&e->round_ns, memory_order_relaxed);
+
+	return (s64)(ct_now_ns() - then) < (s64)STUCK_NS;
 }
 
 u64 ct_engine_lost(const struct ct_engine *e)
@@ -328,6 +336,7 @@ static void *engine_thread(void *arg)
 
 	while (!atomic_load_explicit(&e->stop, memory_order_relaxed)) {
 		now = ct_now_ns();
+		atomic_store_explicit(&e->round_ns, now, memory_order_relaxed);
 		/* Most faults follow one of the same process. */
 		if (last && now < spin_until && ++round % 8) {
 			if (serve(e, last))
@@ -410,6 +419,7 @@ int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
 	e->o = *opts;
 	e->caps = *opts->caps;
 	e->next_ticket = 1;
+	atomic_store(&e->round_ns, ct_now_ns());
 	atomic_store(&e->next_id, 1);
 	e->cmds_tail = &e->cmds;
 	pthread_mutex_init(&e->lock, NULL);

@@ -106,6 +106,9 @@ void ct_engine_set_ranges(struct ct_engine *e, u32 ctx, struct ct_armed *ranges)
 /* The next item; false: none.  Any one thread. */
 bool ct_engine_take(struct ct_engine *e, struct ct_seen *ret);
 
+/* Its thread has gone round within the last half second.  Any thread. */
+bool ct_engine_is_alive(const struct ct_engine *e);
+
 /* Writes that the queue had no room for, so far. */
 u64 ct_engine_lost(const struct ct_engine *e);
 

@@ -69,6 +69,7 @@ struct ct_engine {
 	int epoll_fd, wake_fd;
 	pthread_t thread;
 	_Atomic bool stop;
+	_Atomic u64 round_ns; /* when its loop came round last */
 	struct ct_engine_ctx *ctxs;
 	_Atomic u32 next_id;
 	u64 next_ticket;

@@ -385,7 +385,7 @@ void ct_proc_keep_alive(void *arg)
 	/* Its queue must not run full behind a long reading. */
 	if (c->writes)
 		ct_writes_ingest(c);
-	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
+	ct_rec_beat(c);
 }
 
 /* Where anything is merged at all: has ksmd looked at this process? */

@@ -43,11 +43,6 @@ struct serve {
 	struct ct_asks asks;
 };
 
-static void beat(struct ct_rec_ctx *c, u64 now)
-{
-	atomic_store_explicit(&c->seg->heartbeat_ns, now, memory_order_release);
-}
-
 static void set_own(struct ct_proc *p, const struct ct_hello *h)
 {
 	struct ct_own_set *own = calloc(1, sizeof(*own));
@@ -301,7 +296,7 @@ static void end_running(struct ct_rec_ctx *c)
 		ct_close_all(c, p, img, CT_SIDE_END_RECORDING);
 		ct_image_unref(img);
 		ct_proc_end(c, p, CT_ENDED_RUNNING, ct_now_ns());
-		beat(c, ct_now_ns());
+		ct_rec_beat(c);
 	}
 }
 
@@ -314,7 +309,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 	for (;;) {
 		/* Before the inbox is looked into: what comes in later rings anew. */
 		bell = ct_bell_rung(c->seg);
-		beat(c, now);
+		ct_rec_beat(c);
 		read_inbox(&s);
 		ct_events_drain(c, now);
 		ct_asks_serve(c, &s.asks);

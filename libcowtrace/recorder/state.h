@@ -12,6 +12,7 @@
 #include "census/reading.h"
 #include "channel/ring.h"
 #include "channel/segment.h"
+#include "recorder/engine.h"
 #include "recorder/firsts.h"
 #include "recorder/mapset.h"
 #include "recorder/modules.h"
@@ -257,9 +258,14 @@ struct ct_rec_ctx {
 	u32 cap_tallies;
 };
 
-/* The programs and the supervisor give up on a recorder whose heart stands still. */
+/*
+ * The programs and the supervisor give up on a recorder whose heart stands still;
+ * and it does where the engine's thread, for whom the programs wait too, is stuck.
+ */
 static inline void ct_rec_beat(struct ct_rec_ctx *c)
 {
+	if (c->engine && !ct_engine_is_alive(c->engine))
+		return;
 	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
 }
 

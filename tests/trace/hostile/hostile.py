@@ -4,7 +4,7 @@
 Hostile programs under the preload, with a recorder that only listens: each must
 behave as it does alone, and what the recorder heard must add up.
 
-usage: hostile.py results|forks|exec|misc|api|pages|recorded|beside|faults
+usage: hostile.py results|forks|exec|misc|api|pages|recorded|recorded-uffd|beside|faults
 The build tells the programs by environment: PRELOAD, FAKEREC, COWTRACE, OTHER, HOST_*.
 """
 
@@ -292,16 +292,18 @@ FORKS = {"storm": 150, "threads": 100, "burst": 200, "vfork": 0, "clone": 30,
          "seccomp": 4, "unmap": 5, "dlopen": 60, "exits": 30, "longjmp": 20, "deep": 1}
 
 
-def run_recorded(tap):
+def run_recorded(tap, engine):
     """The same programs under the real recorder."""
     cowtrace = program("COWTRACE")
+    env = dict(os.environ, HOST_SLOW="20") if engine == "uffd" else None
     for group in ("forks", "exec", "misc", "results"):
         host = program("HOST_" + group.upper())
         for case in CASES[group]:
             with folder() as tmp:
                 trace = os.path.join(tmp, "t.cowtrace")
                 want = run([host, case])
-                status, out, err = run([cowtrace, "record", "--quiet", "-o", trace, "--", host, case])
+                status, out, err = run([cowtrace, "record", "--quiet", "--engine", engine,
+                                        "-o", trace, "--", host, case], env)
                 report = run([cowtrace, "report", "--format", "json", trace])
             tap.ok((status, out) == want[:2], f"{group} {case}: recorded, the same", [status, err])
             try:
@@ -375,10 +377,12 @@ def run_faults(tap):
 def main():
     tap = Tap()
     what = sys.argv[1]
-    if not re.fullmatch("[a-z]+", what):
+    if not re.fullmatch("[a-z-]+", what):
         sys.exit(__doc__)
     if what == "recorded":
-        run_recorded(tap)
+        run_recorded(tap, "census")
+    elif what == "recorded-uffd":
+        run_recorded(tap, "uffd")
     elif what == "beside":
         run_beside(tap)
     elif what == "api":

@@ -139,8 +139,7 @@ static void stalled(const struct ct_text_report *t)
 		return;
 	fprintf(t->term.out, "  %-15s ", "stalled");
 	ct_printf_styled(&t->term, CT_BOLD, "%9s", ct_format_ns(w->stall_ns).s);
-	ct_printf_styled(&t->term, CT_DIM,
-			 "  in page faults, estimated untraced: %s a copy, %s a reuse\n",
+	ct_printf_styled(&t->term, CT_DIM, "  in page faults: some %s a copy, %s a reuse\n",
 			 ct_format_ns(w->fault_copy_ns).s, ct_format_ns(w->fault_reuse_ns).s);
 }
 

@@ -165,6 +165,9 @@ static int make_site(struct cowtrace_report *r, struct cowtrace_site *s, u32 id,
 			return rc;
 		out += more;
 	}
+	/* All of it ours: said, but not how we do it. */
+	if (nr && !out)
+		frames[out++] = (struct cowtrace_frame){ .function = "[cowtrace]", .module = "" };
 	kept = malloc(out * sizeof(*frames) + !out);
 	if (!kept)
 		return -ENOMEM;

@@ -25,6 +25,7 @@ static void put_sites(struct ct_store *s)
 	struct ct_rec_frame in_libc[] = { { 1, 0x70 }, { 2, 0x700 }, { 2, 0x800 } };
 	struct ct_rec_frame in_ours[] = { { 4, 0x10 }, { 4, 0x20 }, { 2, 0x900 } };
 	struct ct_rec_frame leaf[] = { { 2, 0x501 } };
+	struct ct_rec_frame ours[] = { { 4, 0x10 } };
 
 	put(s, (struct ct_rec){ CT_REC_MODULE,
 				.module = { 4, "/none/libcowtrace-preload.so", { 0 }, 0 } });
@@ -32,6 +33,7 @@ static void put_sites(struct ct_store *s)
 	put(s, (struct ct_rec){ CT_REC_SITE, .site = { 11, 3, in_libc } });
 	put(s, (struct ct_rec){ CT_REC_SITE, .site = { 12, 3, in_ours } });
 	put(s, (struct ct_rec){ CT_REC_SITE, .site = { 13, 1, leaf } });
+	put(s, (struct ct_rec){ CT_REC_SITE, .site = { 14, 1, ours } });
 }
 
 /* n alike, page after page. */
@@ -127,6 +129,9 @@ static void put_odd(struct ct_store *s)
 	w.write.site = 12;
 	w.write.predicted = w.write.observed = COWTRACE_ALLOC_ZEROED;
 	put_some(s, w, 8);
+	w.write.page = 0x100a0;
+	w.write.site = 14;
+	put_some(s, w, 10);
 	/* Of no fork; then where no region is. */
 	w = usual();
 	w.write.fork = 0;

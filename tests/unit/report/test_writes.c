@@ -101,7 +101,7 @@ static void test_sites(void **state)
 {
 	struct cowtrace_report *r = open_all();
 
-	assert_int_equal(cowtrace_report_nr_write_sites(r), 6);
+	assert_int_equal(cowtrace_report_nr_write_sites(r), 7);
 	/* 3 + 11 copies; 512 reused by one fault, 9 of no fork. */
 	check_counts(site(r, 10, "parent", ""), 14, 521, 0, 0, 14 * 2000 + 10 * 700);
 	check_counts(site(r, 10, "child", ""), 2, 0, 0, 0, 2 * 2000);
@@ -109,6 +109,7 @@ static void test_sites(void **state)
 	check_counts(site(r, 11, "parent", ""), 6, 0, 0, 0, 6 * 2000);
 	check_counts(site(r, 12, "parent", ""), 0, 0, 8, 0, 0);
 	check_counts(site(r, 13, "parent", ""), 7, 0, 0, 0, 7 * 13000);
+	check_counts(site(r, 14, "parent", ""), 0, 0, 10, 0, 0);
 	cowtrace_report_close(r);
 }
 
@@ -154,6 +155,9 @@ static void test_forks_and_frames(void **state)
 	s = site(r, 12, "parent", "");
 	assert_int_equal(s->nr_frames, 1);
 	assert_string_equal(s->text, "app+0x900");
+	s = site(r, 14, "parent", "");
+	assert_int_equal(s->nr_frames, 1);
+	assert_string_equal(s->text, "[cowtrace]");
 	cowtrace_report_close(r);
 }
 
@@ -163,12 +167,12 @@ static void test_totals(void **state)
 	const struct cowtrace_writes *w = cowtrace_report_writes(r);
 
 	assert_true(w->watched);
-	assert_int_equal(w->faults, 58);
+	assert_int_equal(w->faults, 68);
 	assert_int_equal(w->copies, 33);
 	assert_int_equal(w->reuses, 522);
-	assert_int_equal(w->zero_filled, 8);
+	assert_int_equal(w->zero_filled, 18);
 	assert_int_equal(w->unknown, 6);
-	assert_int_equal(w->first_writes, 33 + 522 + 8 + 6);
+	assert_int_equal(w->first_writes, 33 + 522 + 18 + 6);
 	assert_int_equal(w->fault_copy_ns, 2000);
 	assert_int_equal(w->stall_ns, 26 * 2000 + 7 * 13000 + 11 * 700);
 	assert_int_equal(w->nr_reasons, 2);
@@ -247,8 +251,8 @@ static void test_agreement(void **state)
 	const struct cowtrace_disagreement *d = &a->disagreements[0];
 
 	/* All but six uncertain ones and five of which nobody knows. */
-	assert_int_equal(a->predicted_total, 58 - 6 - 5);
-	assert_int_equal(a->predicted_equal, 58 - 6 - 5 - 2);
+	assert_int_equal(a->predicted_total, 68 - 6 - 5);
+	assert_int_equal(a->predicted_equal, 68 - 6 - 5 - 2);
 	assert_int_equal(a->unobserved, 5);
 	assert_int_equal(a->uncertain, 6);
 	assert_int_equal(a->nr_undecided, 1);
@@ -323,14 +327,14 @@ static void test_filters(void **state)
 	cowtrace_report_close(r);
 	/* 101 took part in forks 1 and 3; what is of no fork is nobody's. */
 	r = open_with((struct cowtrace_report_options){ .process = 101 });
-	assert_int_equal(cowtrace_report_writes(r)->first_writes, 33 + 1 + 8 + 6);
+	assert_int_equal(cowtrace_report_writes(r)->first_writes, 33 + 1 + 18 + 6);
 	cowtrace_report_close(r);
 	r = open_with((struct cowtrace_report_options){ .since_ns = 2300 * CT_NSEC_PER_MSEC });
 	assert_int_equal(cowtrace_report_writes(r)->first_writes, 512);
 	cowtrace_report_close(r);
 	r = open_with((struct cowtrace_report_options){ .until_ns = 1205 * CT_NSEC_PER_MSEC });
 	/* The first of each run of writes. */
-	assert_int_equal(cowtrace_report_writes(r)->faults, 11);
+	assert_int_equal(cowtrace_report_writes(r)->faults, 12);
 	cowtrace_report_close(r);
 }
 
@@ -362,7 +366,7 @@ static void test_order(void **state)
 	assert_int_equal(cowtrace_report_writes(r)->copies, 33);
 	cowtrace_report_close(r);
 	r = open_with((struct cowtrace_report_options){ .sides = COWTRACE_SIDES_PARENT });
-	assert_int_equal(cowtrace_report_nr_write_sites(r), 5);
+	assert_int_equal(cowtrace_report_nr_write_sites(r), 6);
 	cowtrace_report_close(r);
 }
 
@@ -375,7 +379,7 @@ static void test_old_options(void **state)
 	struct cowtrace_report *r;
 
 	assert_int_equal(cowtrace_report_open(path, &o, &r, NULL), 0);
-	assert_int_equal(cowtrace_report_nr_write_sites(r), 6);
+	assert_int_equal(cowtrace_report_nr_write_sites(r), 7);
 	cowtrace_report_close(r);
 	o.sz = sizeof(o);
 	assert_int_equal(cowtrace_report_open(path, &o, &r, NULL), -EINVAL);

@@ -51,8 +51,10 @@ static char *section(const char *table)
 
 	snprintf(head, sizeof(head), "\n## `%s`\n", table);
 	start = strstr(doc, head);
-	if (!start)
+	if (!start) {
 		fail_msg("table %s is not documented", table);
+		return NULL;
+	}
 	end = strstr(start + 4, "\n## ");
 	return strndup(start, end ? (size_t)(end - start) : strlen(start));
 }

@@ -4,11 +4,12 @@
  * and folios between the two (mTHP): what the kernel made of it, as JSON.  Traced and
  * untraced it should make the same; what it does not is the tracer's own doing.
  *
- *   workload [collapse]
+ *   workload [refill | collapse]
  *
- * Three processes, one at a time: P forks C, C forks G.  collapse: instead, a unit of
- * small pages that P shares with C is to be made one huge page, before and after all
- * of it was written.
+ * Three processes, one at a time: P forks C, C forks G.  refill: what was dropped in
+ * large folios is filled again, by folios of the size that the kernel then thinks right.
+ * collapse: instead, a unit of small pages that P shares with C is to be made one huge
+ * page, before and after all of it was written.
  */
 #include <err.h>
 #include <errno.h>
@@ -52,6 +53,8 @@ static struct board {
 	unsigned int vmas[NR_PROCS];
 	int turn; /* which process may go on */
 } * board;
+
+static bool refill;
 
 static size_t first_of(int region)
 {
@@ -246,7 +249,8 @@ static void child(int *to_parent, int *to_child)
 	fill(C, MTHP, 0, 8 * FOLIO, 1);
 	drop(C, SMALL, 600, 100);
 	drop(C, THP, 2 * 512 + 100, 100);
-	fill(C, THP, 2 * 512 + 100, 50, 1);
+	if (refill)
+		fill(C, THP, 2 * 512 + 100, 50, 1);
 	drop(C, MTHP, 20 * FOLIO + 3, 5);
 	drain();
 	pass(to_parent);
@@ -281,8 +285,7 @@ static void parent(void)
 	drop(P, SMALL, 900, 50);
 	drop(P, THP, 3 * 512 + 256, 256); /* half of a unit that is split */
 	drop(P, MTHP, 18 * FOLIO + 1, 3);
-	drop(P, MTHP, 22 * FOLIO, 2 * FOLIO); /* and filled again: folios of which size? */
-	fill(P, MTHP, 22 * FOLIO, 2 * FOLIO, 1);
+	drop(P, MTHP, 22 * FOLIO, 2 * FOLIO);
 	move(P, SMALL, 3);
 	move(P, THP, 0); /* by PMDs */
 	move(P, MTHP, 1);
@@ -292,9 +295,14 @@ static void parent(void)
 	reap(pid);
 	drain();
 	/* Alone again: what is huge stays so. */
-	fill(P, THP, 0, 6 * 512, 32);
 	fill(P, SMALL, 0, 1024, 1);
-	fill(P, MTHP, 0, 24 * FOLIO, 1);
+	fill(P, THP, 0, 3 * 512 + 256, 32);
+	fill(P, THP, 4 * 512, 2 * 512, 32);
+	fill(P, MTHP, 0, 18 * FOLIO, 1);
+	if (refill) {
+		fill(P, THP, 3 * 512 + 256, 256, 32);
+		fill(P, MTHP, 18 * FOLIO, 6 * FOLIO, 1);
+	}
 	/* Advice for a part of an exclusive one splits the page itself. */
 	madvise(board->at[P][THP] + 5 * HUGE, 64 * PAGE, MADV_COLD);
 	look(P);
@@ -354,6 +362,7 @@ int main(int argc, char **argv)
 	bool collapsing = argc > 1 && !strcmp(argv[1], "collapse");
 
 	alarm(60);
+	refill = argc > 1 && !strcmp(argv[1], "refill");
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (board == MAP_FAILED)

@@ -85,11 +85,13 @@ def check_sites(truth, rep):
                   (f" to {copied + unsure}" if unsure else "")
         if unknown:
             yield f"{where}: {unknown} unknown"
-        # A page that nobody shares any more is reused; until protection is lifted it is seen.
+        # Written at the very instant when nobody shares any more: reused in any case, and
+        # of the fork or of none, as the word of the last relative's end comes.
         more = after.get(function, 0) if side == "parent" else 0
-        if copies + reuses not in (copied + reused + unsure, copied + reused + unsure + more):
+        first = copied + reused + unsure
+        if not first <= copies + reuses <= first + more:
             yield f"{where}: {reuses} reuses beside {copies} copies, and there were " \
-                  f"{copied + reused + unsure} first writes" + (f" or {more} more" if more else "")
+                  f"{first} first writes" + (f" and up to {more} more" if more else "")
 
 
 def check_rows(rep):

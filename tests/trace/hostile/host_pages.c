@@ -27,6 +27,19 @@ static struct shared {
 
 static int maps_fd, pagemap_fd;
 
+/* What both write to, in one of the cases; not counted. */
+#define AREA_PAGES 50
+static volatile char *area;
+static bool child_first;
+
+static __attribute__((noinline)) void write_area(void)
+{
+	int i;
+
+	for (i = 0; area && i < AREA_PAGES; i++)
+		area[i * 4096] = 2;
+}
+
 /* Frames of all private writable memory. */
 static void shoot(struct shot *shot, int maps, int pagemap)
 {
@@ -42,7 +55,7 @@ static void shoot(struct shot *shot, int maps, int pagemap)
 		uint64_t start = strtoull(at, &at, 16), end = strtoull(at + 1, &at, 16);
 
 		/* " rw-p" */
-		if (at[2] != 'w' || at[4] != 'p')
+		if (at[2] != 'w' || at[4] != 'p' || (area && start == (uintptr_t)area))
 			continue;
 		for (; start < end && shot->nr < MAX_PAGES; start += 4096) {
 			uint64_t entry = 0;
@@ -108,13 +121,18 @@ static __attribute__((noinline)) void measure(void)
 		shoot(&shared->before, maps_fd, pagemap_fd);
 		pid = fork();
 		if (!pid) {
+			if (child_first)
+				write_area();
 			check(write(born[1], "x", 1) == 1 && read(go[0], &c, 1) == 1);
+			if (!child_first)
+				write_area();
 			open_both();
 			shoot(&shared->after, maps_fd, pagemap_fd);
 			shared->child_changed[i] = count_changed(&shared->before, &shared->after);
 			_exit(0);
 		}
 		check(pid > 0 && read(born[0], &c, 1) == 1);
+		write_area();
 		shoot(&shared->after, maps_fd, pagemap_fd);
 		shared->changed[i] = count_changed(&shared->before, &shared->after);
 		check(write(go[1], "x", 1) == 1);
@@ -135,9 +153,31 @@ static void run_fork(void)
 	measure();
 }
 
+/* The same, and 50 first writes on each side. */
+static void run_write(void)
+{
+	char *map =
+		mmap(NULL, (AREA_PAGES + 2) * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	check(map != MAP_FAILED);
+	check(!mprotect(map + 4096, AREA_PAGES * 4096, PROT_READ | PROT_WRITE));
+	area = map + 4096;
+	write_area();
+	run_fork();
+}
+
+/* Who writes first to a page of both is the one who copies it. */
+static void run_first(void)
+{
+	child_first = true;
+	run_write();
+}
+
 int main(int argc, char **argv)
 {
-	static const struct host_case cases[] = { { "fork", run_fork }, { NULL, NULL } };
+	static const struct host_case cases[] = {
+		{ "fork", run_fork }, { "write", run_write }, { "first", run_first }, { NULL, NULL }
+	};
 
 	return host_main(cases, argc, argv);
 }

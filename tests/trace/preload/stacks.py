@@ -6,7 +6,8 @@ each page of a range, by function, exactly; and that programs with their own ide
 of signals, masks and stacks behave as they do alone.
 
 usage: stacks.py all|NAME...
-The build tells the programs by environment: PRELOAD, FAKEREC, HOST_STACKS.
+The build tells the programs by environment: PRELOAD, FAKEREC, HOST_STACKS,
+HOST_PAGES, HOST_UNWIND.
 """
 
 import collections
@@ -19,6 +20,7 @@ sys.path.insert(0, __file__.rsplit("/", 3)[0] + "/lib")
 from harness import Tap, folder, program, read_file, skip  # noqa: E402
 
 TIMEOUT = 60  # seconds; a hang, not a measure
+GROWTH_MAX = 8  # pages of its own that a process may copy because of us
 DEVICE = "/dev/userfaultfd"
 
 
@@ -43,14 +45,14 @@ class Functions:
         return next((n for start, end, n in self.all if start <= pc < end), "")
 
 
-def run(options, case):
+def run(options, case, host="HOST_STACKS"):
     """Status, output and what the recorder heard."""
     with folder() as tmp:
         log = os.path.join(tmp, "log")
         env = dict(os.environ, COWTRACE_PRELOAD=program("PRELOAD"))
         try:
             proc = subprocess.run([program("FAKEREC"), "-l", log, *options,
-                                   program("HOST_STACKS"), case], env=env, timeout=TIMEOUT,
+                                   program(host), case], env=env, timeout=TIMEOUT,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   stdin=subprocess.DEVNULL, check=False)
             status, out = proc.returncode, proc.stdout.decode()
@@ -59,9 +61,9 @@ def run(options, case):
         return status, out, read_file(log).splitlines() if os.path.exists(log) else []
 
 
-def writes(out, log):
+def writes(out, log, host="HOST_STACKS"):
     """For each first write in the printed range: (function, what came of it, its callers)."""
-    names = Functions(program("HOST_STACKS"))
+    names = Functions(program(host))
     low, high = (int(n, 16) for n in re.search(r"area (\w+) (\w+)", out).groups())
     stacks = {}
     for line in log:
@@ -118,7 +120,7 @@ WANT = {
     "altstack": {**no("w_before", "thread", 10), **no("w_tiny", "thread", 10),
                  **yes("w_main", "with_stacks", 10), **yes("w_large", "on_large", 10),
                  **yes("w_after", "with_stacks", 20), **yes("w_handler", "on_normal", 20)},
-    "ends": {**yes("w_thread", "ends_by_exit", 600), **yes("w_thread", "returns", 600),
+    "ends": {**yes("w_thread", "ends_by_exit", 30), **yes("w_thread", "returns", 30),
              **yes("w_thread", "thread_writes", 10)},
     "quiet": {**yes("w_before", "run_quiet", 10), **no("w_after", "quiet", 10)},
     # One in three blocks everything by a raw call: nobody can see that.
@@ -163,6 +165,37 @@ def check_without(tap):
         tap.ok(proc.returncode == 0, f"{case}: alone", proc.stderr.decode().splitlines())
 
 
+def check_growth(tap):
+    """What answering for fifty first writes copies in each process, beyond what they write."""
+    host = program("HOST_PAGES")
+    env = dict(os.environ, COWTRACE_PRELOAD=program("PRELOAD"))
+    traced = [program("FAKEREC"), "-u", "-l", "/dev/null"]
+
+    def least(argv):
+        # Where a stack frame meets a page's end is luck: the best of some runs.
+        outs = [subprocess.run(argv, env=env, stdout=subprocess.PIPE, timeout=TIMEOUT,
+                               check=True).stdout.decode() for _ in range(4)]
+        found = [{k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", out)} for out in outs]
+        return {k: min(f[k] for f in found) for k in ("private", "parent", "child")}
+    # Whoever writes first to a page that both write to copies it.
+    for case, side in (("write", "parent"), ("first", "child")):
+        alone, with_us = least([host, case]), least([*traced, host, case])
+        tap.note(f"{side} first: alone {alone}, traced {with_us}")
+        more = with_us[side] - alone[side]
+        tap.ok(more < GROWTH_MAX, f"{side}: {more} pages more, less than {GROWTH_MAX}")
+        tap.ok(with_us["private"] - alone["private"] < GROWTH_MAX, f"{side}: private pages")
+
+
+def check_unwinder(tap):
+    """A program in the middle of its own unwinding; its libunwind and ours do not meet."""
+    status, out, log = run(["-u"], "", "HOST_UNWIND")
+    tap.ok(status == 0, "unwinder: behaves as alone", [f"status {status}"] + out.splitlines())
+    found = list(writes(out, log, "HOST_UNWIND"))
+    wrong = [w for w in found if w[0] != "walk" or w[1] != "yes" or w[2][0] != "deeper" or
+             "main" not in w[2]]
+    tap.ok(len(found) > 200 and not wrong, f"unwinder: {len(found)} stacks, down to main()", wrong)
+
+
 def main():
     tap = Tap()
     if not os.access(DEVICE, os.R_OK | os.W_OK):
@@ -170,6 +203,10 @@ def main():
     for case in sys.argv[1:]:
         if case == "without":
             check_without(tap)
+        elif case == "unwinder":
+            check_unwinder(tap)
+        elif case == "growth":
+            check_growth(tap)
         else:
             check_case(tap, case)
     tap.done()

@@ -13,6 +13,7 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/wait.h>
+#include <threads.h>
 
 #include "preload/preload.h"
 #include "traced/altstack.h"
@@ -194,7 +195,7 @@ static void *thread_begin(void *arg)
 	void *ret;
 
 	ct_altstack_take(arg);
-	ret = start.fn(start.arg);
+	ret = ((void *(*)(void *))start.fn)(start.arg);
 	ct_altstack_leave();
 	return ret;
 }
@@ -223,6 +224,32 @@ ct_public int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void
 	/* A detached thread may be gone: only its address is used. */
 	if (!ret && call.t_ns)
 		note_thread(&call, *thread, attr);
+	return ret;
+}
+
+static int thrd_begin(void *arg)
+{
+	struct ct_thread_start start = *(struct ct_thread_start *)arg;
+	int ret;
+
+	ct_altstack_take(arg);
+	ret = ((thrd_start_t)start.fn)(start.arg);
+	ct_altstack_leave();
+	return ret;
+}
+
+ct_public int thrd_create(thrd_t *thread, thrd_start_t fn, void *arg)
+{
+	struct ct_thread_start *start = NULL;
+	struct ct_self self;
+	int ret;
+
+	if (ct_self_get(&self))
+		start = ct_altstack_offer(&self, (void *)fn, arg);
+	ret = start ? CT_NEXT(thrd_create)(thread, thrd_begin, start)
+		    : CT_NEXT(thrd_create)(thread, fn, arg);
+	if (ret != thrd_success && start)
+		ct_altstack_withdraw(start);
 	return ret;
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "base/rawsys.h"
 #include "channel/threads.h"
@@ -32,15 +33,27 @@
 
 __thread __attribute__((tls_model("initial-exec"))) struct ct_thread_state ct_thread_state;
 
+#define FEW_PIECES 16u
+
 /* The page above which a piece's stack lies stays PROT_NONE. */
 #define STACK_LEN (CT_PIECE_LEN - CT_PAGE_SIZE - 64)
 
 _Static_assert(sizeof(struct ct_thread_start) <= 64, "above the stack, in its first page");
 
+/* Address space that is rationed is the program's: some threads must do then. */
+static size_t nr_pieces(void)
+{
+	struct rlimit limit;
+
+	if (ct_sys4(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return CT_STACK_PIECES;
+	return FEW_PIECES;
+}
+
 void ct_altstack_reserve(struct ct_shim *shim)
 {
 	const size_t frame_len = getauxval(AT_MINSIGSTKSZ);
-	const size_t len = CT_STACK_PIECES * CT_PIECE_LEN;
+	const size_t len = nr_pieces() * CT_PIECE_LEN;
 	long at = ct_sys6(SYS_mmap, 0, (long)len, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -113,8 +126,11 @@ bool ct_altstack_main(const struct ct_shim *shim, u32 slot)
 		return false;
 	memset(shim->seg->stack_owners[slot], 0, sizeof(shim->seg->stack_owners[slot]));
 	/* Another library's constructor has come before: its stack stays. */
-	if (!(old.ss_flags & SS_DISABLE))
+	if (!(old.ss_flags & SS_DISABLE)) {
+		if (old.ss_size >= shim->stack_min_len)
+			become_ready(shim->seg, slot, tid);
 		return true;
+	}
 	if (!make_accessible(shim, 0) || ct_sys2(SYS_sigaltstack, &ours, NULL))
 		return false;
 	atomic_store_explicit(&shim->seg->stack_owners[slot][0], tid, memory_order_relaxed);
@@ -143,16 +159,20 @@ static bool is_dead(s32 tid)
 /* A piece that nobody has, or whose thread has died; -1: all are in use. */
 static s32 piece_claim(const struct ct_self *self)
 {
+	const u32 nr = (u32)((ct_shim->stacks_end - ct_shim->stacks_start) / CT_PIECE_LEN);
 	_Atomic s32 *owners = self->seg->stack_owners[self->slot];
 	u32 i, pass;
 
 	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < CT_STACK_PIECES; i++) {
+		for (i = 0; i < nr; i++) {
 			s32 owner = atomic_load_explicit(&owners[i], memory_order_relaxed);
 
-			if ((!owner || (pass && owner > 0 && is_dead(owner))) &&
-			    atomic_compare_exchange_strong(&owners[i], &owner, -1))
-				return (s32)i;
+			if ((owner && (!pass || owner < 0 || !is_dead(owner))) ||
+			    !atomic_compare_exchange_strong(&owners[i], &owner, -1))
+				continue;
+			if (owner)
+				ct_thread_leave(self->seg, self->slot, owner);
+			return (s32)i;
 		}
 	return -1;
 }
@@ -162,8 +182,7 @@ static void piece_free(const struct ct_self *self, u32 piece)
 	atomic_store_explicit(&self->seg->stack_owners[self->slot][piece], 0, memory_order_release);
 }
 
-struct ct_thread_start *ct_altstack_offer(const struct ct_self *self, void *(*fn)(void *),
-					  void *arg)
+struct ct_thread_start *ct_altstack_offer(const struct ct_self *self, void *fn, void *arg)
 {
 	const struct ct_shim *shim = ct_shim;
 	struct ct_thread_start *start;

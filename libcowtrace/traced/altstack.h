@@ -31,19 +31,15 @@ bool ct_altstack_main(const struct ct_shim *shim, u32 slot);
 /* A forked child, in its slot: goes on with the stack of the thread that forked. */
 void ct_altstack_born(struct ct_segment *seg, u32 slot, s32 tid);
 
-/*
- * What a new thread begins with.  It lies in the thread's piece; both functions
- * of the start routine's type, whichever the thread's library calls.
- */
+/* What a new thread begins with.  It lies in the thread's piece, above the stack. */
 struct ct_thread_start {
-	void *(*fn)(void *);
+	void *fn; /* the start routine, of whichever type the caller's library has */
 	void *arg;
 	bool blocked; /* the program has our signal in the creating thread's mask */
 };
 
 /* NULL: not traced, no handler, or no piece left; then the thread runs without. */
-struct ct_thread_start *ct_altstack_offer(const struct ct_self *self, void *(*fn)(void *),
-					  void *arg);
+struct ct_thread_start *ct_altstack_offer(const struct ct_self *self, void *fn, void *arg);
 /* The thread has not been created. */
 void ct_altstack_withdraw(struct ct_thread_start *start);
 

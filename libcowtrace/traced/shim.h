@@ -43,6 +43,7 @@
 	X(prctl)             \
 	X(pthread_create)    \
 	X(pthread_exit)      \
+	X(thrd_create)       \
 	X(sigaction)         \
 	X(signal)            \
 	X(__sysv_signal)     \

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <spawn.h>
+#include <threads.h>
 #include <time.h>
 
 #include "../hostile/host.h"
@@ -128,8 +129,16 @@ static NOINLINE void deep(int depth)
 	here[1] = 1;
 }
 
+static int thrd_writes(void *arg)
+{
+	w_thread(10);
+	return 33;
+}
+
 static void run_threads(void)
 {
+	thrd_t thrd;
+	int ret;
 	pthread_t early;
 	pid_t pid, other;
 
@@ -139,6 +148,8 @@ static void run_threads(void)
 	ctl->go = 1;
 	check(!pthread_join(early, NULL));
 	thread_run(thread_writes);
+	check(thrd_create(&thrd, thrd_writes, NULL) == thrd_success);
+	check(thrd_join(thrd, &ret) == thrd_success && ret == 33);
 	deep(40);
 	other = fork();
 	if (!other) {

@@ -110,7 +110,8 @@ def no(function, why, pages):
 
 WANT = {
     "threads": {**yes("w_main", "run_threads", 20), **yes("w_early", "early_writes", 10),
-                **yes("w_thread", "thread_writes", 20), **yes("w_deep", "deep", 5),
+                **yes("w_thread", "thread_writes", 20), **yes("w_thread", "thrd_writes", 10),
+                **yes("w_deep", "deep", 5),
                 **yes("w_child", "run_threads", 40)},
     "masks": {**yes("w_main", "run_masks", 20), **yes("w_handler", "in_handler", 30),
               **yes("w_thread", "thread_masked", 10), **yes("w_after", "run_masks", 10)},

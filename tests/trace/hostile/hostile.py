@@ -4,7 +4,7 @@
 Hostile programs under the preload, with a recorder that only listens: each must
 behave as it does alone, and what the recorder heard must add up.
 
-usage: hostile.py results|forks|exec|misc|api|pages|recorded|recorded-uffd|beside|faults
+usage: hostile.py [-u] results|forks|exec|misc|api|pages|recorded|recorded-uffd|beside|faults
 The build tells the programs by environment: PRELOAD, FAKEREC, COWTRACE, OTHER, HOST_*.
 """
 
@@ -20,6 +20,7 @@ from harness import Tap, folder, program, read_file, skip  # noqa: E402
 
 TIMEOUT = 60  # seconds; a hang, not a measure
 HOLD_MS = 300
+ENGINE = []  # options of the listening recorder; -u: it serves first writes as well
 
 
 class Log:
@@ -65,7 +66,7 @@ def traced(argv, preload=None, options=()):
     with folder() as tmp:
         log = os.path.join(tmp, "log")
         began = time.monotonic()
-        status, out, err = run([program("FAKEREC"), "-l", log, *options, *argv], env)
+        status, out, err = run([program("FAKEREC"), "-l", log, *ENGINE, *options, *argv], env)
         seconds = time.monotonic() - began
         text = read_file(log) if os.path.exists(log) else ""
     return status, out, err, Log(text), seconds
@@ -376,6 +377,10 @@ def run_faults(tap):
 
 def main():
     tap = Tap()
+    if sys.argv[1] == "-u":
+        if not os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
+            skip("no /dev/userfaultfd, or not for us")
+        ENGINE.append(sys.argv.pop(1))
     what = sys.argv[1]
     if not re.fullmatch("[a-z-]+", what):
         sys.exit(__doc__)

@@ -345,6 +345,16 @@ u64 ct_extents_source(const struct ct_extents *x, u64 page)
 	return e ? page - e->page + e->src : page;
 }
 
+u64 ct_extents_place(const struct ct_extents *x, u64 src)
+{
+	u32 i;
+
+	for (i = 0; i < x->nr; i++)
+		if (x->v[i].src <= src && src - x->v[i].src < x->v[i].pages)
+			return src - x->v[i].src + x->v[i].page;
+	return 0;
+}
+
 bool ct_extents_hold(const struct ct_extents *x, u64 page)
 {
 	return extent_of(x, page) != NULL;

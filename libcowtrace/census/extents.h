@@ -49,6 +49,8 @@ int ct_extents_doubt(struct ct_extents *x, u64 page, u64 pages);
 
 /* Where a page of now was in the image; itself where no extent maps it.  O(log nr). */
 u64 ct_extents_source(const struct ct_extents *x, u64 page);
+/* Where a page of the image is now; 0: nowhere.  O(nr). */
+u64 ct_extents_place(const struct ct_extents *x, u64 src);
 /* Does an extent map it? */
 bool ct_extents_hold(const struct ct_extents *x, u64 page);
 

@@ -28,8 +28,8 @@
 /* Faults that wait for a fork; each is a thread that stands still. */
 #define DEFERRED_MAX 65536u
 
-/* A thread that was woken has written by then, most likely. */
-#define RACE_NS (2 * CT_NSEC_PER_MSEC)
+/* A thread that was woken has written by then, on a busy machine too. */
+#define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
 /* What is known of a page before the write. */
 struct look {
@@ -208,7 +208,7 @@ static int send_signal(s32 pid, s32 tid, int sig, u64 ticket)
 
 	memset(&info, 0, sizeof(info));
 	info.si_signo = sig;
-	info.si_code = SI_QUEUE;
+	info.si_code = CT_STACK_SI_CODE;
 	info.si_pid = getpid();
 	info.si_uid = getuid();
 	info.si_value.sival_ptr = (void *)ticket;

@@ -10,12 +10,12 @@
  * A page that the parent writes between the two is copied unseen: its frame has
  * changed when the protection is there, and it is told as a write of the window.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -32,6 +32,8 @@
  */
 #define PARENT_SPIN_NS (200 * CT_NSEC_PER_USEC)
 #define PARENT_PATIENCE_NS CT_NSEC_PER_SEC
+
+#define PF_EXITING 0x4ul /* include/linux/sched.h, shown in stat */
 
 struct run {
 	u64 start, end;
@@ -168,22 +170,55 @@ static bool same_frame(u64 a, u64 b)
 	return (a & (CT_PM_PRESENT | CT_PM_PFN_MASK)) == (b & (CT_PM_PRESENT | CT_PM_PFN_MASK));
 }
 
+/* Its last act was to wake who joins it; it is listed for some us more. */
+static bool is_exiting(const char *task)
+{
+	char path[96], text[512], *at;
+	int fd, skip;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/stat", task);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	/* After the name: state, ppid, pgrp, session, tty_nr, tpgid, flags. */
+	at = strrchr(text, ')');
+	for (skip = 0; at && skip < 7; skip++)
+		at = strchr(at + 1, ' ');
+	return !at || (strtoul(at + 1, NULL, 10) & PF_EXITING);
+}
+
 /* With one thread it can only have been the one that forked, in its fork(). */
 static bool is_single(s32 pid)
 {
-	char path[32];
-	struct stat st;
+	char path[64];
+	struct dirent *d;
+	u32 nr = 0;
+	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	return !stat(path, &st) && st.st_nlink == 3; /* ".", "..", and one */
+	dir = opendir(path);
+	while (dir && nr < 2 && (d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s", pid, d->d_name);
+		nr += !is_exiting(path);
+	}
+	if (dir)
+		closedir(dir);
+	return nr == 1;
 }
 
-static void tell_unseen(struct ct_engine *e, const struct ct_engine_ctx *x, u64 page, u64 entry)
+static void tell_unseen(struct ct_engine *e, const struct ct_engine_ctx *x, bool single, u64 page,
+			u64 entry)
 {
 	struct ct_seen seen = {
 		.type = CT_SEEN_WRITE,
 		.flags = CT_SEEN_WINDOW,
-		.no_site = is_single(x->pid) ? CT_SITE_KNOWN : CT_NO_FORK_WINDOW,
+		.no_site = single ? CT_SITE_KNOWN : CT_NO_FORK_WINDOW,
 		.predicted = COWTRACE_UNCERTAIN,
 		.likely = COWTRACE_COPY,
 		.decides = COWTRACE_NR_FIELDS,
@@ -201,7 +236,7 @@ static void tell_unseen(struct ct_engine *e, const struct ct_engine_ctx *x, u64 
 
 /* After the protection: what has another frame by now was copied before it. */
 static void tell_copied(struct ct_engine *e, const struct ct_engine_ctx *x,
-			const struct ct_fork_window *w, const struct run *r)
+			const struct ct_fork_window *w, bool single, const struct run *r)
 {
 	u64 now[CT_HUGE_PAGES], page = ct_page_of(r->start), end = ct_page_of(r->end), i, n;
 	const u64 *then = w->frames + r->frame;
@@ -212,7 +247,7 @@ static void tell_copied(struct ct_engine *e, const struct ct_engine_ctx *x,
 			return;
 		for (i = 0; i < n; i++)
 			if ((now[i] & CT_PM_PRESENT) && !same_frame(now[i], then[i]))
-				tell_unseen(e, x, page + i, then[i]);
+				tell_unseen(e, x, single, page + i, then[i]);
 	}
 }
 
@@ -224,6 +259,7 @@ void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x)
 {
 	struct ct_fork_window *w = x->window;
 	u64 now = ct_now_ns(), until = now + PARENT_SPIN_NS;
+	bool single;
 	u32 i;
 
 	for (; w->done < w->nr; w->done++) {
@@ -237,8 +273,9 @@ void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x)
 			break;
 		}
 	}
+	single = w->nr && is_single(x->pid);
 	for (i = 0; i < w->nr; i++)
-		tell_copied(e, x, w, &w->v[i]);
+		tell_copied(e, x, w, single, &w->v[i]);
 	ct_fork_window_free(w);
 	x->window = NULL;
 }

@@ -14,6 +14,7 @@
 
 #include "base/futex.h"
 #include "channel/stacks.h"
+#include "channel/threads.h"
 #include "recorder/callers.h"
 #include "recorder/firsts.h"
 #include "recorder/writes.h"
@@ -48,6 +49,7 @@ struct ct_writes {
 	/* The newest write of a thread, by a hash of its id. */
 	struct {
 		s32 tid;
+		bool asked; /* it was asked for a stack at some time */
 		u64 t_ns;
 	} newest[SEEN_TIDS];
 };
@@ -167,6 +169,16 @@ static void on_fork(struct ct_writes *ws, const struct ct_seen *s)
 		w->epochs[w->nr_epochs++] = (struct ct_epoch){ .child = s->child, .t_ns = s->t_ns };
 }
 
+static void note_thread(struct ct_writes *ws, const struct ct_seen *s)
+{
+	u32 i = (u32)s->tid % SEEN_TIDS;
+
+	ws->newest[i].asked = (ws->newest[i].tid == s->tid && ws->newest[i].asked) ||
+			      (s->ticket && s->access == CT_ACCESS_USER);
+	ws->newest[i].tid = s->tid;
+	ws->newest[i].t_ns = s->t_ns;
+}
+
 static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 {
 	struct ct_writes *ws = c->writes;
@@ -185,8 +197,7 @@ static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 	p->answered = !s->ticket;
 	ct_activity_recent(c, &p->activity);
 	w->nr_pending++;
-	ws->newest[(u32)s->tid % SEEN_TIDS].tid = s->tid;
-	ws->newest[(u32)s->tid % SEEN_TIDS].t_ns = s->t_ns;
+	note_thread(ws, s);
 }
 
 static bool has_room(struct ct_writes *ws)
@@ -226,6 +237,12 @@ void ct_writes_ingest(struct ct_rec_ctx *c)
 			break;
 		}
 	}
+}
+
+/* It may be newer than the clock was read here. */
+static u64 age_ns(const struct pending *p, u64 now)
+{
+	return now > p->s.t_ns ? now - p->s.t_ns : 0;
 }
 
 /* The stack: true when nothing more will come. */
@@ -281,6 +298,34 @@ static void use_fork_stack(struct ct_rec_ctx *c, struct pending *p)
 		p->s.no_site = CT_SITE_KNOWN;
 }
 
+/* The function at least, where there is no stack. */
+static u32 leaf_site(struct ct_rec_ctx *c, const struct pending *p)
+{
+	u64 pc = p->s.pc + 1;
+
+	return p->s.pc && p->w->proc ? ct_proc_site(c, p->w->proc, &pc, 1) : 0;
+}
+
+/*
+ * A thread that can be asked at other times, and could not be here, is in libc's
+ * code at its beginning or its end: nobody called it, the function is all there is.
+ */
+static void use_thread_edge(struct ct_rec_ctx *c, struct pending *p)
+{
+	const struct ct_proc *q = p->w->proc;
+	u32 i = (u32)p->s.tid % SEEN_TIDS;
+
+	if (p->s.no_site != CT_NO_STACK || p->s.access != CT_ACCESS_USER || !q ||
+	    p->s.tid == q->pid)
+		return;
+	if (!(c->writes->newest[i].tid == p->s.tid && c->writes->newest[i].asked) &&
+	    !ct_thread_ready(c->seg, q->slot, p->s.tid))
+		return;
+	p->site = leaf_site(c, p);
+	if (p->site)
+		p->s.no_site = CT_SITE_KNOWN;
+}
+
 /* The window's writes are fork()'s own. */
 static void use_fork_site(struct pending *p)
 {
@@ -290,14 +335,6 @@ static void use_fork_site(struct pending *p)
 		p->site = w->epochs[p->s.epoch - 1].site;
 	if (!p->site)
 		p->s.no_site = CT_NO_FORK_WINDOW;
-}
-
-/* The function at least, where there is no stack. */
-static u32 leaf_site(struct ct_rec_ctx *c, const struct pending *p)
-{
-	u64 pc = p->s.pc + 1;
-
-	return p->s.pc && p->w->proc ? ct_proc_site(c, p->w->proc, &pc, 1) : 0;
 }
 
 static bool seen_again(const struct ct_writes *ws, const struct ct_seen *s)
@@ -318,20 +355,49 @@ static bool is_exclusive(const struct ct_rec_ctx *c, u64 pfn)
 }
 
 /* The frame there now; 0: none, or it cannot be read. */
-static u64 frame_now(const struct pending *p, const struct ct_image *img)
+static u64 frame_now(const struct pending *p, u64 page, const struct ct_image *img)
 {
 	u64 entry;
 	ct_ent ent;
 
-	ent = img ? ct_image_get(img, p->s.page) : CT_ENT_NONE;
+	ent = img ? ct_image_get(img, page) : CT_ENT_NONE;
 	/* What a child did not get is not in its image. */
-	if (ct_ent_is_page(ent))
-		return ct_ent_pfn(ent);
+	if (ent != CT_ENT_NONE)
+		return ct_ent_is_page(ent) ? ct_ent_pfn(ent) : 0;
 	if (!p->w->proc || p->w->proc->pagemap_fd < 0 ||
-	    ct_pagemap_read(p->w->proc->pagemap_fd, p->s.page, 1, &entry) != 1 ||
+	    ct_pagemap_read(p->w->proc->pagemap_fd, page, 1, &entry) != 1 ||
 	    !(entry & CT_PM_PRESENT) || (entry & CT_PM_FILE))
 		return 0;
 	return entry & CT_PM_PFN_MASK;
+}
+
+/*
+ * Where the page is now: moved, as far as we have heard.  0: it was unmapped or
+ * given back, and another frame there is no copy of it.
+ */
+static u64 page_now(const struct pending *p)
+{
+	const struct ct_proc *q = p->w->proc;
+	const struct ct_share *s = q ? q->shares : NULL;
+	u64 page = p->s.page;
+	u32 i;
+
+	/* What has been taken into account already; the drops are newer. */
+	if (s && !s->frozen && !ct_extents_hold(&s->extents, page)) {
+		page = ct_extents_place(&s->extents, page);
+		if (!page)
+			return 0;
+	}
+	for (i = 0; q && i < q->nr_drops; i++) {
+		const struct ct_drop *d = &q->drops[i];
+
+		if (d->end_ns < p->s.t_ns || page < d->page || page - d->page >= d->pages)
+			continue;
+		if (d->to == CT_DROPPED)
+			return 0;
+		page = page - d->page + d->to;
+	}
+	return page;
 }
 
 static bool is_stopped(s32 tid)
@@ -341,25 +407,11 @@ static bool is_stopped(s32 tid)
 	return !ct_proc_status_read(tid, &st) && st.stopped;
 }
 
-/* Unmapped or given back since: another frame there is no copy of it. */
-static bool was_dropped(const struct pending *p)
-{
-	const struct ct_proc *q = p->w->proc;
-	u32 i;
-
-	for (i = 0; q && i < q->nr_drops; i++)
-		if (q->drops[i].end_ns >= p->s.t_ns && q->drops[i].page <= p->s.page &&
-		    p->s.page - q->drops[i].page < q->drops[i].pages)
-			return true;
-	return q && q->shares && !q->shares->frozen &&
-	       !ct_extents_hold(&q->shares->extents, p->s.page);
-}
-
 /* enum cowtrace_action; RETRY: not yet. */
 static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct_image *img,
 		  bool last_chance)
 {
-	u64 now = p->s.pfn ? frame_now(p, img) : 0;
+	u64 page = page_now(p), now = p->s.pfn && page ? frame_now(p, page, img) : 0;
 	struct ct_activity activity;
 
 	if (p->s.flags & CT_SEEN_WINDOW)
@@ -369,8 +421,6 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	if (p->s.flags & CT_SEEN_ZERO)
 		return now != p->s.pfn ? COWTRACE_ALLOC_ZEROED : COWTRACE_RETRY;
 	if (now != p->s.pfn) {
-		if (was_dropped(p))
-			return COWTRACE_UNCERTAIN;
 		ct_activity_recent(c, &activity);
 		/* Anything may have moved it; then only a copy that was foreseen is believed. */
 		if ((ct_activity_moved(&p->activity, &activity) ||
@@ -472,7 +522,7 @@ static void tell(struct ct_rec_ctx *c, const struct pending *p, u32 fork, enum c
 static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_image *img,
 		   bool standstill, u64 now)
 {
-	bool last_chance = standstill || now - p->s.t_ns > PATIENCE_NS;
+	bool last_chance = standstill || age_ns(p, now) > PATIENCE_NS;
 	struct ct_share *share;
 	enum ct_side side;
 	bool waited;
@@ -491,6 +541,7 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 		use_fork_site(p);
 	else if (p->s.no_site != CT_SITE_KNOWN)
 		use_fork_stack(c, p);
+	use_thread_edge(c, p);
 	observed = observe(c, p, img, last_chance);
 	if (observed == COWTRACE_RETRY) {
 		if (!last_chance)
@@ -526,7 +577,7 @@ void ct_writes_run(struct ct_rec_ctx *c, u64 now)
 	for (i = 0; i < ws->nr; i++) {
 		struct pending *p = &ws->v[i];
 
-		if (now - p->s.t_ns < RIPE_NS || !finish(c, p, NULL, false, now))
+		if (age_ns(p, now) < RIPE_NS || !finish(c, p, NULL, false, now))
 			ws->v[kept++] = *p;
 		else
 			let_go(ws, p->w);

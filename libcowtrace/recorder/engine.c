@@ -127,6 +127,7 @@ static void ctx_free(struct ct_engine *e, struct ct_engine_ctx *x)
 	if (x->pagemap_fd >= 0)
 		close(x->pagemap_fd);
 	ct_fork_window_free(x->window);
+	ct_fork_window_free(x->birth);
 	free(x->ranges);
 	free(x->deferred);
 	free(x);
@@ -141,6 +142,8 @@ void ct_engine_identify(struct ct_engine *e, struct ct_engine_ctx *x, s32 pid)
 	ct_pagemap_open(pid, &x->pagemap_fd);
 	seen.t_ns = ct_now_ns();
 	ct_engine_put(e, &seen);
+	if (x->birth)
+		ct_engine_tell_birth(e, x);
 }
 
 static void on_message(struct ct_engine *e, struct ct_engine_ctx *x, const struct uffd_msg *m,

@@ -42,6 +42,7 @@ struct run {
 
 struct ct_fork_window {
 	u32 nr, cap, done; /* done: runs that are protected in the parent */
+	u32 refs;
 	u64 since_ns;
 	struct run *v;
 	u32 nr_frames;
@@ -125,6 +126,7 @@ static struct ct_fork_window *window_of(const struct ct_engine_ctx *x)
 
 	if (!w)
 		return NULL;
+	w->refs = 1;
 	w->v = NULL;
 	w->nr = w->cap = w->done = w->nr_frames = 0;
 	for (i = 0; i < x->ranges->nr; i++)
@@ -148,10 +150,12 @@ enum ct_engine_next ct_engine_look(struct ct_engine *e, struct ct_engine_ctx *x,
 	return next;
 }
 
+/* Parent and child have the same one. */
 void ct_fork_window_free(struct ct_fork_window *w)
 {
-	if (w)
-		free(w->v);
+	if (!w || --w->refs)
+		return;
+	free(w->v);
 	free(w);
 }
 
@@ -280,6 +284,18 @@ void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x)
 	x->window = NULL;
 }
 
+void ct_engine_tell_birth(struct ct_engine *e, struct ct_engine_ctx *x)
+{
+	struct ct_fork_window *w = x->birth;
+	u32 i;
+
+	/* No write of its own has been let through yet, and it has one thread. */
+	for (i = 0; i < w->nr; i++)
+		tell_copied(e, x, w, true, &w->v[i]);
+	ct_fork_window_free(w);
+	x->birth = NULL;
+}
+
 static void protect_child(const struct ct_engine_ctx *child, const struct ct_fork_window *w)
 {
 	u32 i;
@@ -313,6 +329,8 @@ void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd
 	/* An older one whose time never came: its writes are the census's. */
 	ct_fork_window_free(x->window);
 	x->window = w;
+	child->birth = w;
+	w->refs++;
 	w->since_ns = seen.t_ns;
 	ct_engine_close_window(e, x);
 }

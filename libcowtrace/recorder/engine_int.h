@@ -40,6 +40,7 @@ struct ct_engine_ctx {
 	u64 born_ns;
 	struct ct_armed *ranges;
 	struct ct_fork_window *window; /* of a fork whose parent has not gone on; or NULL */
+	struct ct_fork_window *birth;  /* of the fork that made it, until it says who it is */
 	struct ct_deferred *deferred;
 	u32 nr_deferred, cap_deferred;
 	u32 nr_threads;
@@ -141,6 +142,8 @@ enum ct_engine_next ct_engine_look(struct ct_engine *e, struct ct_engine_ctx *x,
 void ct_fork_window_free(struct ct_fork_window *w); /* NULL is fine */
 /* With x->window: once more, and no longer than a fifth of a millisecond. */
 void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x);
+/* x has said who it is: what it copied before it was protected. */
+void ct_engine_tell_birth(struct ct_engine *e, struct ct_engine_ctx *x);
 /* Takes child_fd and w. */
 void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd,
 		      struct ct_fork_window *w);

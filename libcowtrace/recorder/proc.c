@@ -425,6 +425,7 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 	opts.maps = &maps->maps;
 	opts.plan = &maps->plan;
 	watch_ksm(c, p);
+	p->read_ns = ct_now_ns();
 	err = ct_reading_take(&c->reader, p->pagemap_fd, &opts, &img);
 	if (err)
 		return err;

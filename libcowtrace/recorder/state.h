@@ -147,6 +147,7 @@ struct ct_proc {
 	u32 birth_fork; /* id of the fork that made it; 0: a HELLO did */
 
 	struct ct_image *last; /* the newest reading, whatever for */
+	u64 read_ns;	       /* CLOCK_MONOTONIC, before the newest reading of its memory began */
 	struct ct_patch *hot;  /* newer than last: pages looked at singly, ascending */
 	u32 nr_hot;
 

@@ -29,6 +29,8 @@
 #define BIRTH_NS (2 * CT_NSEC_PER_SEC)
 #define PENDING_MAX 65536u
 #define SEEN_TIDS 4096u
+#define RACING 4096u
+#define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
 struct pending {
 	struct ct_seen s;
@@ -52,6 +54,11 @@ struct ct_writes {
 		bool asked; /* it was asked for a stack at some time */
 		u64 t_ns;
 	} newest[SEEN_TIDS];
+	/* The newest write of a frame. */
+	struct {
+		u64 pfn, t_ns;
+		u32 ctx;
+	} racing[RACING];
 };
 
 int ct_writes_create(struct ct_engine *engine, struct ct_writes **ret)
@@ -198,6 +205,9 @@ static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 	ct_activity_recent(c, &p->activity);
 	w->nr_pending++;
 	note_thread(ws, s);
+	ws->racing[(u32)s->pfn & (RACING - 1)].pfn = s->pfn;
+	ws->racing[(u32)s->pfn & (RACING - 1)].t_ns = s->t_ns;
+	ws->racing[(u32)s->pfn & (RACING - 1)].ctx = s->ctx;
 }
 
 static bool has_room(struct ct_writes *ws)
@@ -327,12 +337,14 @@ static void use_thread_edge(struct ct_rec_ctx *c, struct pending *p)
 }
 
 /* The window's writes are fork()'s own. */
-static void use_fork_site(struct pending *p)
+static void use_fork_site(struct ct_rec_ctx *c, struct pending *p)
 {
 	const struct ct_watch *w = p->w;
 
 	if (p->s.no_site == CT_SITE_KNOWN && p->s.epoch && p->s.epoch <= w->nr_epochs)
 		p->site = w->epochs[p->s.epoch - 1].site;
+	else if (p->s.no_site == CT_SITE_KNOWN && w->proc && w->nr_fork_pcs)
+		p->site = ct_proc_site(c, w->proc, w->fork_pcs, w->nr_fork_pcs);
 	if (!p->site)
 		p->s.no_site = CT_NO_FORK_WINDOW;
 }
@@ -372,21 +384,22 @@ static u64 frame_now(const struct pending *p, u64 page, const struct ct_image *i
 }
 
 /*
- * Where the page is now: moved, as far as we have heard.  0: it was unmapped or
- * given back, and another frame there is no copy of it.
+ * Where the page is now: moved, as far as we have heard.  *ret_doubtful: it may
+ * have been unmapped or given back, and another frame there be no copy of it.
  */
-static u64 page_now(const struct pending *p)
+static u64 page_now(const struct pending *p, bool *ret_doubtful)
 {
 	const struct ct_proc *q = p->w->proc;
 	const struct ct_share *s = q ? q->shares : NULL;
-	u64 page = p->s.page;
+	u64 page = p->s.page, at;
 	u32 i;
 
+	*ret_doubtful = false;
 	/* What has been taken into account already; the drops are newer. */
 	if (s && !s->frozen && !ct_extents_hold(&s->extents, page)) {
-		page = ct_extents_place(&s->extents, page);
-		if (!page)
-			return 0;
+		at = ct_extents_place(&s->extents, page);
+		*ret_doubtful = !at;
+		page = at ? at : page;
 	}
 	for (i = 0; q && i < q->nr_drops; i++) {
 		const struct ct_drop *d = &q->drops[i];
@@ -394,8 +407,9 @@ static u64 page_now(const struct pending *p)
 		if (d->end_ns < p->s.t_ns || page < d->page || page - d->page >= d->pages)
 			continue;
 		if (d->to == CT_DROPPED)
-			return 0;
-		page = page - d->page + d->to;
+			*ret_doubtful = true;
+		else
+			page = page - d->page + d->to;
 	}
 	return page;
 }
@@ -411,7 +425,8 @@ static bool is_stopped(s32 tid)
 static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct_image *img,
 		  bool last_chance)
 {
-	u64 page = page_now(p), now = p->s.pfn && page ? frame_now(p, page, img) : 0;
+	bool doubtful;
+	u64 page = page_now(p, &doubtful), now = p->s.pfn ? frame_now(p, page, img) : 0;
 	struct ct_activity activity;
 
 	if (p->s.flags & CT_SEEN_WINDOW)
@@ -421,6 +436,8 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	if (p->s.flags & CT_SEEN_ZERO)
 		return now != p->s.pfn ? COWTRACE_ALLOC_ZEROED : COWTRACE_RETRY;
 	if (now != p->s.pfn) {
+		if (doubtful)
+			return COWTRACE_UNCERTAIN;
 		ct_activity_recent(c, &activity);
 		/* Anything may have moved it; then only a copy that was foreseen is believed. */
 		if ((ct_activity_moved(&p->activity, &activity) ||
@@ -518,6 +535,20 @@ static void tell(struct ct_rec_ctx *c, const struct pending *p, u32 fork, enum c
 	ct_outbox_put(c->out, &rec);
 }
 
+/* A relative wrote the same page at the same time, and may have taken its copy first. */
+static void doubt_racing(const struct ct_writes *ws, struct pending *p)
+{
+	u32 i = (u32)p->s.pfn & (RACING - 1);
+	u64 t = ws->racing[i].t_ns;
+
+	if (p->s.predicted != COWTRACE_COPY || ws->racing[i].pfn != p->s.pfn ||
+	    ws->racing[i].ctx == p->s.ctx || t < p->s.t_ns || t - p->s.t_ns > RACE_NS)
+		return;
+	p->s.predicted = COWTRACE_UNCERTAIN;
+	p->s.decides = COWTRACE_FIELD_MAPCOUNT;
+	p->s.likely = COWTRACE_COPY;
+}
+
 /* True: it is told, or there is nothing to tell. */
 static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_image *img,
 		   bool standstill, u64 now)
@@ -538,10 +569,11 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	if (!collect(c, p, last_chance))
 		return false;
 	if (p->s.flags & CT_SEEN_WINDOW)
-		use_fork_site(p);
+		use_fork_site(c, p);
 	else if (p->s.no_site != CT_SITE_KNOWN)
 		use_fork_stack(c, p);
 	use_thread_edge(c, p);
+	doubt_racing(c->writes, p);
 	observed = observe(c, p, img, last_chance);
 	if (observed == COWTRACE_RETRY) {
 		if (!last_chance)
@@ -604,6 +636,7 @@ void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_i
 	struct ct_writes *ws = c->writes;
 	u64 t = ct_now_ns();
 	u32 i, kept = 0;
+	bool at_clone = max_epoch != UINT32_MAX;
 
 	if (!ws || !p->watch)
 		return;
@@ -611,7 +644,11 @@ void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_i
 	for (i = 0; i < ws->nr; i++) {
 		struct pending *q = &ws->v[i];
 
-		if (q->w != p->watch || q->s.epoch >= max_epoch || !finish(c, q, now, true, t))
+		/* The reading may have begun before the write. */
+		bool newer = !at_clone && q->s.t_ns > p->read_ns;
+
+		if (q->w != p->watch || q->s.epoch >= max_epoch ||
+		    !finish(c, q, newer ? NULL : now, true, t))
 			ws->v[kept++] = *q;
 		else
 			let_go(ws, q->w);

@@ -45,7 +45,7 @@ void ct_activity_read(struct ct_rec_ctx *c, struct ct_activity *ret)
 	struct ct_vmstat v = { 0 };
 
 	if (c->vmstat_fd >= 0)
-		ct_vmstat_read(c->vmstat_fd, &v);
+		ct_vmstat_read_moves(c->vmstat_fd, &v);
 	a->migrated = v.v[CT_VMSTAT_PGMIGRATE_SUCCESS];
 	a->swapped_in = v.v[CT_VMSTAT_PSWPIN];
 	a->swapped_out = v.v[CT_VMSTAT_PSWPOUT];

@@ -17,6 +17,9 @@
 /* 6.18 prints 4.2 KiB; lines only get more. */
 #define VMSTAT_TEXT (16u << 10)
 #define VMSTAT_ALL ((1u << CT_VMSTAT_NR) - 1)
+/* The kernel prints no more than it is asked for; on 6.18 these end at 3345. */
+#define MOVES_TEXT 3456u
+#define VMSTAT_MOVES ((1u << (CT_VMSTAT_THP_COLLAPSE_ALLOC + 1)) - 1)
 
 static const char *const vmstat_names[CT_VMSTAT_NR] = {
 	[CT_VMSTAT_PGMIGRATE_SUCCESS] = "pgmigrate_success",
@@ -79,6 +82,23 @@ int ct_vmstat_read(int fd, struct ct_vmstat *ret)
 		text[len] = '\0';
 		vmstat_parse(text, &st);
 	}
+	*ret = st;
+	return 0;
+}
+
+int ct_vmstat_read_moves(int fd, struct ct_vmstat *ret)
+{
+	struct ct_vmstat st = { 0 };
+	char text[MOVES_TEXT + 1];
+	ssize_t n = pread(fd, text, MOVES_TEXT, 0);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	vmstat_parse(text, &st);
+	/* They stand further down on this kernel, or some are not there. */
+	if ((st.have & VMSTAT_MOVES) != VMSTAT_MOVES)
+		return ct_vmstat_read(fd, ret);
 	*ret = st;
 	return 0;
 }

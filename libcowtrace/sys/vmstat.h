@@ -33,6 +33,8 @@ struct ct_vmstat {
 /* Keeps /proc/vmstat open and re-reads it with one pread (20 us). */
 int ct_vmstat_open(int *ret_fd);
 int ct_vmstat_read(int fd, struct ct_vmstat *ret);
+/* Only what moves pages: up to THP_COLLAPSE_ALLOC of the enum.  Some less. */
+int ct_vmstat_read_moves(int fd, struct ct_vmstat *ret);
 
 /*
  * What is in /sys/kernel/mm/ksm; all 0 without KSM.  While ksmd does not run nobody

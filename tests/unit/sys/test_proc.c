@@ -193,14 +193,19 @@ static void smaps_of_processes_that_go(void **state)
 
 static void vmstat_moves(void **state)
 {
-	struct ct_vmstat a, b;
+	struct ct_vmstat a, b, moves;
 	int fd;
 
 	assert_int_equal(ct_vmstat_open(&fd), 0);
 	assert_int_equal(ct_vmstat_read(fd, &a), 0);
 	assert_true(a.have & (1u << CT_VMSTAT_PGMIGRATE_SUCCESS) || a.have == 0);
+	assert_int_equal(ct_vmstat_read_moves(fd, &moves), 0);
 	assert_int_equal(ct_vmstat_read(fd, &b), 0);
 	assert_int_equal(a.have, b.have);
+	for (int i = 0; i <= CT_VMSTAT_THP_COLLAPSE_ALLOC; i++) {
+		assert_int_equal(moves.have & (1u << i), a.have & (1u << i));
+		assert_true(moves.v[i] >= a.v[i] && moves.v[i] <= b.v[i]);
+	}
 	for (int i = 0; i < CT_VMSTAT_NR; i++) {
 		assert_true(b.v[i] >= a.v[i]);
 		if (!(a.have & (1u << i)))

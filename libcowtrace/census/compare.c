@@ -73,6 +73,11 @@ static size_t region_of(const struct ct_page_run *r, size_t nr, size_t *at, u64 
 
 	if (*at < nr && page >= r[*at].page && page < r[*at].page + r[*at].pages)
 		return *at;
+	/* Pages ascend: mostly it is the next one then. */
+	lo = *at + 1;
+	if (lo < nr && page >= r[lo].page && page < r[lo].page + r[lo].pages)
+		return *at = lo;
+	lo = 0;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 

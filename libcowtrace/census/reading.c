@@ -23,7 +23,8 @@
 #define GAP_PAGES 256
 /*
  * The same between the pieces of a library: there lies code, and the kernel looks
- * at the descriptor of each page of it that the process has mapped.
+ * at the descriptor of each page of it that the process has mapped.  A child that
+ * was just born has mapped none yet: fork copies no page tables of files.
  */
 #define CODE_GAP_PAGES 8
 
@@ -336,6 +337,7 @@ static int read_piece(struct pass *p, u64 start, u64 end)
 static int read_planned(struct pass *p, u64 start, u64 end)
 {
 	const struct ct_plan *plan = p->o->plan;
+	const u64 gap = (p->o->newborn ? GAP_PAGES : CODE_GAP_PAGES) * CT_PAGE_SIZE;
 	u32 i = ct_plan_seek(plan->small, plan->nr_small, start), k;
 
 	for (; i < plan->nr_small && plan->small[i].start < end; i = k) {
@@ -343,7 +345,7 @@ static int read_planned(struct pass *p, u64 start, u64 end)
 		int err;
 
 		for (k = i + 1; k < plan->nr_small && plan->small[k].start < end &&
-				plan->small[k].start - to <= CODE_GAP_PAGES * CT_PAGE_SIZE;
+				plan->small[k].start - to <= gap;
 		     k++)
 			to = plan->small[k].end;
 		err = read_unplanned(p, start, from);

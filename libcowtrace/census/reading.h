@@ -24,6 +24,7 @@ struct ct_reading_opts {
 	const struct ct_kcaps *caps;
 	const struct ct_plan *plan; /* of its VMAs, now or a moment ago */
 	bool plan_is_current;	    /* now: nothing need be looked for outside of it */
+	bool newborn;		    /* a child before it has run */
 	/* Its VMAs, parsed: needed where the kernel has no PAGEMAP_SCAN; else may be NULL. */
 	const struct ct_maps *maps;
 	const struct ct_own_range *own;

@@ -24,8 +24,12 @@
 
 /* Asking the kernel (smaps_rollup) takes this share of one core at most: 1 in ... */
 #define WITNESS_DUTY 40
-/* And never more often than this: of the backends of a busy server some are enough. */
-#define WITNESS_PAUSE_NS (25 * CT_NSEC_PER_MSEC)
+/*
+ * And of a server's hundreds of short children a second some are enough: ten, and
+ * all of the sixteen that a pool of workers has when it ends.
+ */
+#define WITNESS_PAUSE_NS (100 * CT_NSEC_PER_MSEC)
+#define WITNESS_BURST_NS (16 * WITNESS_PAUSE_NS)
 
 /* The kernel's own word on the process, while it stands still. */
 static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
@@ -34,10 +38,11 @@ static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_smaps_sum sum;
 	struct ct_fork *f;
 
-	if (!p->shares || p->shares->side != CT_SIDE_CHILD || now < c->next_witness_ns ||
-	    ct_smaps_rollup(p->pid, &sum))
+	if (!p->shares || p->shares->side != CT_SIDE_CHILD ||
+	    now + WITNESS_BURST_NS < c->witness_due_ns || ct_smaps_rollup(p->pid, &sum))
 		return;
-	c->next_witness_ns = now + ct_max((ct_now_ns() - now) * WITNESS_DUTY, WITNESS_PAUSE_NS);
+	c->witness_due_ns = ct_max(c->witness_due_ns, now);
+	c->witness_due_ns += ct_max((ct_now_ns() - now) * WITNESS_DUTY, WITNESS_PAUSE_NS);
 	f = p->shares->fork;
 	f->have_witness = true;
 	f->witness_process = p->id;

@@ -111,13 +111,19 @@ struct ct_region_id {
 	u32 id; /* 0: empty */
 };
 
+/* The runs of a process's fork that were told last (runs.c). */
+struct ct_told_runs {
+	struct ct_rec_run *v;
+	u32 nr, fork; /* fork 0: none */
+};
+
 struct ct_proc {
 	struct ct_proc *next;
 	u32 id;
 	u32 parent_id;
 	s32 pid; /* in the recorder's pid namespace */
 	u32 slot;
-	int pidfd, pagemap_fd;
+	int pidfd, pagemap_fd, statm_fd;
 	char comm[16];
 	u64 born_ns; /* CLOCK_MONOTONIC, when it was taken in */
 	u32 exe;     /* interned */
@@ -146,6 +152,7 @@ struct ct_proc {
 	u64 begun_ns;	/* ... and when; 0: never yet */
 	u32 birth_fork; /* id of the fork that made it; 0: a HELLO did */
 
+	struct ct_told_runs told_runs;
 	struct ct_image *last; /* the newest reading, whatever for */
 	u64 read_ns;	       /* CLOCK_MONOTONIC, before the newest reading of its memory began */
 	struct ct_patch *hot;  /* newer than last: pages looked at singly, ascending */
@@ -222,7 +229,7 @@ struct ct_rec_ctx {
 	u64 ksm_merged, ksm_scans; /* when the recording began */
 	bool ksm_woken;		   /* ksmd has run since, or somebody took apart what it merged */
 	bool urgent, never_urgent; /* the serving thread's scheduling class */
-	u64 next_witness_ns;	   /* CLOCK_MONOTONIC: not before */
+	u64 witness_due_ns;	   /* CLOCK_MONOTONIC: when the next one would be, without bursts */
 	u64 start_ns;
 	/* Of the segment, before the programs could write to it. */
 	u64 hold_ns, seg_size;
@@ -322,6 +329,9 @@ bool ct_birth_under_way(const struct ct_rec_ctx *c, const struct ct_proc *p);
 void ct_birth_resync(struct ct_rec_ctx *c, struct ct_proc *p, u64 now);
 /* Frees slots of children that were never read and have gone; some 50 us. */
 void ct_birth_free_orphans(struct ct_rec_ctx *c);
+
+/* runs.c: what a replay begins from.  The id of the fork whose runs are f's. */
+u32 ct_runs_tell(struct ct_rec_ctx *c, struct ct_proc *parent, const struct ct_fork *f);
 
 /* written.c: pages that a child wrote before it was read */
 struct ct_written {

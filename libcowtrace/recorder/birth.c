@@ -39,7 +39,7 @@ struct birth {
 	struct ct_image *img;
 	struct ct_regionset *regions;
 	u32 fork; /* its id; 0: not counted */
-	int pagemap_fd;
+	int pagemap_fd, statm_fd;
 	struct ct_mapset *maps;	     /* the child's VMAs */
 	struct ct_activity activity; /* before the reading */
 	bool late;
@@ -163,13 +163,15 @@ static int read_child(struct birth *b)
 		opts.base = from->shares->fork->orig;
 	err = ct_pagemap_open(b->pid, &b->pagemap_fd);
 	if (!err)
-		err = ct_mapset_get(b->pid, b->pagemap_fd, &c->caps, from->mapset, false, &b->maps);
+		err = ct_mapset_get(b->pid, &b->statm_fd, b->pagemap_fd, &c->caps, from->mapset,
+				    false, &b->maps);
 	if (!err && !is_ours(&b->maps->maps))
 		err = -ESRCH;
 	if (!err) {
 		opts.maps = &b->maps->maps;
 		opts.plan = &b->maps->plan;
 		opts.plan_is_current = true;
+		opts.newborn = true;
 		err = ct_reading_take(&c->reader, b->pagemap_fd, &opts, &b->img);
 	}
 	if (!err)
@@ -219,62 +221,6 @@ static void tell_shared_regions(struct birth *b, struct ct_fork *f)
 	}
 }
 
-/* Runs on their way to the trace, a few at a time: a heap full of holes has millions. */
-struct runs {
-	struct ct_rec_ctx *c;
-	u32 fork, nr;
-	struct ct_rec_run v[1024];
-};
-
-static void flush_runs(struct runs *r)
-{
-	struct ct_rec rec = { .type = CT_REC_RUNS };
-
-	if (!r->nr)
-		return;
-	rec.runs.fork = r->fork;
-	rec.runs.nr = r->nr;
-	rec.runs.runs = r->v;
-	ct_outbox_put(r->c->out, &rec);
-	r->nr = 0;
-}
-
-static void add_page(struct runs *r, u64 page, u32 state)
-{
-	struct ct_rec_run *last = r->nr ? &r->v[r->nr - 1] : NULL;
-
-	if (last && last->state == state && last->page + last->pages == page) {
-		last->pages++;
-		return;
-	}
-	if (r->nr == ct_array_size(r->v))
-		flush_runs(r);
-	r->v[r->nr++] = (struct ct_rec_run){ page, 1, state };
-}
-
-/* The state a replay begins from, in runs. */
-static void tell_runs(struct ct_rec_ctx *c, const struct ct_fork *f)
-{
-	struct runs r;
-	ct_ent e[CT_HUGE_PAGES];
-	u32 i, k;
-
-	r.c = c;
-	r.fork = f->id;
-	r.nr = 0;
-	for (i = 0; i < f->orig->nr; i++) {
-		const struct ct_window win = ct_chunk_window(f->orig->chunks[i]);
-		u64 first = f->orig->keys[i] * CT_HUGE_PAGES;
-		u32 state = ct_chunk_is_huge(f->orig->chunks[i]) ? CT_RUN_HUGE : CT_RUN_SMALL;
-
-		ct_chunk_expand(f->orig->chunks[i], e);
-		for (k = win.from; k < win.to; k++)
-			if (e[k] != CT_ENT_NONE)
-				add_page(&r, first + k, ct_ent_is_swap(e[k]) ? CT_RUN_SWAP : state);
-	}
-	flush_runs(&r);
-}
-
 static void tell_fork(const struct birth *b, const struct ct_fork *f)
 {
 	struct ct_rec_ctx *c = b->c;
@@ -293,6 +239,7 @@ static void tell_fork(const struct birth *b, const struct ct_fork *f)
 	rec.fork.huge_pages_shared = f->orig->huge_pages;
 	rec.fork.swapped = f->orig->swapped;
 	rec.fork.late = b->late;
+	rec.fork.runs_of = ct_runs_tell(c, b->parent, f);
 	ct_outbox_put(c->out, &rec);
 }
 
@@ -365,6 +312,8 @@ static void enter(struct birth *b)
 	b->child->parent_id = b->parent->id;
 	b->child->pagemap_fd = b->pagemap_fd;
 	b->pagemap_fd = -1;
+	b->child->statm_fd = b->statm_fd;
+	b->statm_fd = -1;
 	ct_proc_announce(c, b->child, b->parent->pid, ct_rec_since(c, b->clone_ns));
 
 	b->child->mapset = ct_mapset_ref(b->maps);
@@ -390,7 +339,6 @@ static void enter(struct birth *b)
 	b->parent->close_due_ns = 0;
 	b->parent->forked_ns = ct_now_ns();
 	tell_shared_regions(b, f);
-	tell_runs(c, f);
 	ct_written_remember(c, b->parent, b->child, b->img, &b->written);
 	ct_image_unref(b->child->last);
 	b->child->last = ct_image_ref(b->img);
@@ -423,7 +371,7 @@ static void tell_parents_part(const struct birth *b)
 
 void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 {
-	struct birth b = { .c = c, .idx = idx, .pagemap_fd = -1 };
+	struct birth b = { .c = c, .idx = idx, .pagemap_fd = -1, .statm_fd = -1 };
 	u64 told;
 	int err;
 
@@ -463,6 +411,8 @@ void ct_birth_serve(struct ct_rec_ctx *c, u32 idx)
 		ct_slot_free(c->seg, idx);
 	if (b.pagemap_fd >= 0)
 		close(b.pagemap_fd);
+	if (b.statm_fd >= 0)
+		close(b.statm_fd);
 	ct_image_unref(b.img);
 	ct_regionset_unref(b.regions);
 	ct_mapset_unref(b.maps);

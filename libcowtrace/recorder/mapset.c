@@ -57,15 +57,15 @@ static bool still_holds(const struct ct_mapset *m, const struct ct_proc_sizes *n
 	return for_reading || m->sizes.data == now->data;
 }
 
-int ct_mapset_get(pid_t pid, int pagemap_fd, const struct ct_kcaps *caps, struct ct_mapset *known,
-		  bool for_reading, struct ct_mapset **ret)
+int ct_mapset_get(pid_t pid, int *statm_fd, int pagemap_fd, const struct ct_kcaps *caps,
+		  struct ct_mapset *known, bool for_reading, struct ct_mapset **ret)
 {
 	struct ct_proc_sizes sizes;
 	u64 now = ct_now_ns();
 	struct ct_mapset *m;
 	int err;
 
-	err = ct_proc_sizes_read(pid, &sizes);
+	err = ct_proc_sizes_read(pid, statm_fd, &sizes);
 	if (err)
 		return err;
 	if (still_holds(known, &sizes, now, for_reading && caps->pagemap_scan)) {

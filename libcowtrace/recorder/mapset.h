@@ -24,14 +24,14 @@ struct ct_mapset {
  * The VMAs of pid now: `known` again (another reference) where its sizes are
  * still the same and it is not too old, else read anew.  known may be NULL.
  * for_reading: only the plan is wanted; private memory may have grown or shrunk.
- * 0, -ESRCH, -ENOMEM, ...
+ * statm_fd: as in ct_proc_sizes_read().  0, -ESRCH, -ENOMEM, ...
  *
  * Memory that was mapped in the place of as much other memory within the last
  * second goes unnoticed: its pages are read all the same, and count for no
  * region.
  */
-int ct_mapset_get(pid_t pid, int pagemap_fd, const struct ct_kcaps *caps, struct ct_mapset *known,
-		  bool for_reading, struct ct_mapset **ret);
+int ct_mapset_get(pid_t pid, int *statm_fd, int pagemap_fd, const struct ct_kcaps *caps,
+		  struct ct_mapset *known, bool for_reading, struct ct_mapset **ret);
 
 struct ct_mapset *ct_mapset_ref(struct ct_mapset *m);
 void ct_mapset_unref(struct ct_mapset *m); /* NULL is fine */

@@ -117,6 +117,7 @@ struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const st
 		return NULL;
 	p->pidfd = -1;
 	p->pagemap_fd = -1;
+	p->statm_fd = -1;
 	p->wstatus = -1;
 	p->pid = pid;
 	p->born_ns = ct_now_ns();
@@ -203,6 +204,8 @@ static void proc_free(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_reap_forget(c, p);
 	if (p->pagemap_fd >= 0)
 		close(p->pagemap_fd);
+	if (p->statm_fd >= 0)
+		close(p->statm_fd);
 	if (p->own && --p->own->refs == 0)
 		free(p->own);
 	ct_tagmap_unref(p->tags);
@@ -214,6 +217,7 @@ static void proc_free(struct ct_rec_ctx *c, struct ct_proc *p)
 	ct_image_unref(p->exec_image);
 	ct_parting_forget(p);
 	free(p->late);
+	free(p->told_runs.v);
 	free(p->region_ids);
 	free(p->drops);
 	free(p->hot);
@@ -417,7 +421,7 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 		return -ESRCH;
 	if (!opts.base && p->shares)
 		opts.base = p->shares->fork->orig;
-	err = ct_mapset_get(p->pid, p->pagemap_fd, &c->caps, p->mapset, true, &maps);
+	err = ct_mapset_get(p->pid, &p->statm_fd, p->pagemap_fd, &c->caps, p->mapset, true, &maps);
 	if (err)
 		return err;
 	ct_mapset_unref(p->mapset);

@@ -53,10 +53,10 @@ static int fail(const struct ct_recorder_opts *o, int code, const char *text)
 	return 1;
 }
 
-/* Each traced process costs two descriptors here; root may have as many as that takes. */
+/* Each traced process costs three descriptors here; root may have as many as that takes. */
 static void raise_fd_limit(void)
 {
-	const rlim_t wanted = 2 * CT_SEG_SLOTS + 1024;
+	const rlim_t wanted = 3 * CT_SEG_SLOTS + 1024;
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r))

@@ -31,11 +31,11 @@ const char *const ct_stmt_sql[CT_STMT_NR] = {
 	[CT_STMT_FRAME] = "INSERT OR REPLACE INTO frames VALUES(?1,?2,?3,?4)",
 	[CT_STMT_FORK] =
 		"INSERT INTO forks(id,parent,child,child_pid,site,phase,how,start_ns,hold_ns,"
-		" pages_shared,huge_pages_shared,swapped,late)"
-		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"
+		" pages_shared,huge_pages_shared,swapped,late,runs_of)"
+		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
 		" ON CONFLICT(id) DO UPDATE SET parent=?2,child=?3,child_pid=?4,site=?5,phase=?6,"
 		" how=?7,start_ns=?8,hold_ns=?9,pages_shared=?10,huge_pages_shared=?11,"
-		" swapped=?12,late=?13",
+		" swapped=?12,late=?13,runs_of=?14",
 	[CT_STMT_FORK_TIMES] = "INSERT INTO forks(id,fork_ns,arm_ns,event_ns) VALUES(?1,?2,?3,?4)"
 			       " ON CONFLICT(id) DO UPDATE SET fork_ns=?2,arm_ns=?3,event_ns=?4",
 	[CT_STMT_FORK_END] =
@@ -151,6 +151,7 @@ static int put_fork(struct ct_store *s, const struct ct_rec *r)
 	ct_bind_count(&b, r->fork.huge_pages_shared);
 	ct_bind_count(&b, r->fork.swapped);
 	ct_bind_int(&b, r->fork.late);
+	ct_bind_int(&b, r->fork.runs_of);
 	return ct_put_step(b.st);
 }
 

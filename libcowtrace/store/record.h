@@ -175,7 +175,8 @@ struct ct_rec {
 			u64 start_ns;
 			u64 hold_ns; /* how long the child was held at its birth */
 			u64 pages_shared, huge_pages_shared, swapped;
-			bool late; /* the child ran before it was read to the end */
+			bool late;   /* the child ran before it was read to the end */
+			u32 runs_of; /* id of the fork whose CT_REC_RUNS are this one's */
 		} fork;
 		struct {
 			u32 id;

@@ -24,7 +24,7 @@ const char *const ct_schema_sql[] = {
 	" child_pid INTEGER, site INTEGER, phase TEXT, how TEXT, start_ns INTEGER,"
 	" end_ns INTEGER, hold_ns INTEGER, fork_ns INTEGER, arm_ns INTEGER, event_ns INTEGER,"
 	" pages_shared INTEGER, huge_pages_shared INTEGER, swapped INTEGER, late INTEGER,"
-	" copied_min INTEGER, copied_max INTEGER)",
+	" copied_min INTEGER, copied_max INTEGER, runs_of INTEGER)",
 	"CREATE TABLE sides(fork INTEGER, side TEXT, ended TEXT, t_ns INTEGER, copied INTEGER,"
 	" dropped INTEGER, fresh INTEGER, unknown INTEGER, kept INTEGER, attributed INTEGER,"
 	" PRIMARY KEY(fork, side)) WITHOUT ROWID",

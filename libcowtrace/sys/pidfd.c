@@ -210,18 +210,17 @@ int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret)
 	return r;
 }
 
-int ct_proc_sizes_read(pid_t pid, struct ct_proc_sizes *ret)
+int ct_proc_sizes_read(pid_t pid, int *fd, struct ct_proc_sizes *ret)
 {
-	ct_auto_fd int fd = -1;
 	u64 v[6]; /* size resident shared text lib data */
 	char text[128];
 	const char *p = text;
 	ssize_t n;
-	int i, r = ct_proc_open(pid, "statm", &fd);
+	int i, r = *fd < 0 ? ct_proc_open(pid, "statm", fd) : 0;
 
 	if (r < 0)
 		return r;
-	n = read(fd, text, sizeof(text) - 1);
+	n = pread(*fd, text, sizeof(text) - 1, 0);
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';

@@ -36,7 +36,10 @@ int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret);
 struct ct_proc_sizes {
 	u64 total, text, data;
 };
-/* 0, or -errno; 10 us.  A process without memory has total 0. */
-int ct_proc_sizes_read(pid_t pid, struct ct_proc_sizes *ret);
+/*
+ * Of the process whose statm is open as *fd (-1: it is opened now, and the caller
+ * closes it; half of the cost).  0, or -errno.  A process without memory has total 0.
+ */
+int ct_proc_sizes_read(pid_t pid, int *fd, struct ct_proc_sizes *ret);
 
 #endif

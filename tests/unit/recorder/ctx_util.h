@@ -52,7 +52,7 @@ static inline struct ct_proc *proc_open(struct ct_rec_ctx *c, struct ct_proc *re
 {
 	struct ct_proc *p = calloc(1, sizeof(*p));
 
-	p->pidfd = p->pagemap_fd = -1;
+	p->pidfd = p->pagemap_fd = p->statm_fd = -1;
 	p->wstatus = -1;
 	p->id = ++c->next_process;
 	p->slot = (u32)ct_slot_claim(c->seg, CT_HOW_HELLO, CT_SEG_SLOTS);

@@ -160,7 +160,7 @@ static void test_every_record(void **state)
 	put(s, (struct ct_rec){ CT_REC_SITE, .site = { 7, 2, frames } });
 	put(s, (struct ct_rec){ CT_REC_FORK_TIMES, .fork_times = { 1, 1000, 20, 30 } });
 	put(s, (struct ct_rec){ CT_REC_FORK, .fork = { 1, 1, 2, 101, 7, "boot", "fork", 11, 12, 13,
-						       14, 15, true } });
+						       14, 15, true, 1 } });
 	put(s, (struct ct_rec){ CT_REC_FORK_END, .fork_end = { 1, 77, 3, CT_UNKNOWN } });
 	put(s, side);
 	side.side.copied = side.side.dropped = side.side.fresh = side.side.unknown = CT_UNKNOWN;
@@ -191,7 +191,7 @@ static void test_every_record(void **state)
 	assert_string_equal(query(f->path, "SELECT * FROM frames"),
 			    "7|0|1|16;7|1|0|140733193392692;");
 	assert_string_equal(query(f->path, "SELECT * FROM forks"),
-			    "1|1|2|101|7|boot|fork|11|77|12|1000|20|30|13|14|15|1|3|-;");
+			    "1|1|2|101|7|boot|fork|11|77|12|1000|20|30|13|14|15|1|3|-|1;");
 	assert_string_equal(query(f->path, "SELECT * FROM sides"), "1|child|killed|0|-|-|-|-|0|0;");
 	assert_string_equal(query(f->path, "SELECT * FROM regions"),
 			    "1|1|4096|12288|heap|dict|1|7|hugepage|mergeable|wipeonfork|6;");

@@ -79,17 +79,13 @@ static void answer(struct ct_segment *seg, u64 ticket, const ucontext_t *context
 	ct_stack_done(stack, ticket, nr);
 }
 
-/*
- * Tickets count up, and the recorder writes one down before it sends the signal.
- * SI_QUEUE is what the program's own sigqueue() says as well.
- */
+/* Tickets count up, and the recorder writes one down before it sends the signal. */
 static bool is_asked(struct ct_segment *seg, const siginfo_t *info, u64 ticket)
 {
 	const struct ct_stack *stack = &seg->stacks[ticket & (CT_SEG_STACKS - 1)];
 
-	return ticket && ticket <= atomic_load_explicit(&stack->ticket, memory_order_relaxed) &&
-	       (info->si_code == CT_STACK_SI_CODE ||
-		(info->si_code == SI_QUEUE && info->si_pid != (s32)ct_sys0(SYS_getpid)));
+	return info->si_code == CT_STACK_SI_CODE && ticket &&
+	       ticket <= atomic_load_explicit(&stack->ticket, memory_order_relaxed);
 }
 
 /* For the process again; a thread that does not lead it may not forge SI_USER. */

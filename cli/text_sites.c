@@ -42,9 +42,21 @@ static struct ct_line memory(const struct ct_text_report *t, const struct ct_sit
 		ct_line_add(&l, "%s%s", i ? ", " : "in ", *m->kind ? m->kind : "elsewhere");
 		if (*m->name && *m->name != '[')
 			ct_line_add_name(&l, " ", m->name);
-		if (g->nr_memories > 1)
-			ct_line_add(&l, " %s", ct_format_share(m->first_writes, g->first_writes).s);
+		ct_line_add(&l, " %s", ct_format_share(m->first_writes, g->first_writes).s);
 	}
+	return l;
+}
+
+/* "arena", "heap dict.ht": of where it wrote most. */
+static struct ct_line first_memory(const struct ct_site_group *g)
+{
+	struct ct_line l = { .len = 0 };
+
+	if (!g->nr_memories || !*g->memories[0].kind)
+		return l;
+	ct_line_add(&l, "%s", g->memories[0].kind);
+	if (*g->memories[0].name && *g->memories[0].name != '[')
+		ct_line_add(&l, " %.16s", g->memories[0].name);
 	return l;
 }
 
@@ -63,13 +75,14 @@ static void heads(const struct ct_text_report *t, struct ct_table *tab)
 	if (w->stall_ns != COWTRACE_UNKNOWN)
 		ct_table_head(tab, ">stall");
 	ct_table_head(tab, "<side");
+	ct_table_head(tab, "<memory");
 	ct_table_head(tab, "<written by");
 }
 
 static void row(const struct ct_text_report *t, struct ct_table *tab, const struct ct_site_group *s)
 {
 	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
-	struct ct_line line = memory(t, s);
+	struct ct_line line;
 
 	ct_table_cell(tab, "%s %5s", ct_format_pages(s->copies).s,
 		      ct_format_share(s->copies, w->copies).s);
@@ -82,11 +95,15 @@ static void row(const struct ct_text_report *t, struct ct_table *tab, const stru
 	if (w->stall_ns != COWTRACE_UNKNOWN)
 		ct_table_cell(tab, "%s", ct_format_ns(s->stall_ns).s);
 	ct_table_cell(tab, "%s", s->site->side);
+	ct_table_cell(tab, "%s", first_memory(s).text);
 	ct_table_cell(tab, "%s", *s->site->text ? s->site->text : "unknown");
 	if (*s->callers)
 		ct_table_note(tab, "%s", s->callers);
-	if (line.len)
-		ct_table_note(tab, "%s", line.text);
+	/* Where one kind of memory has nearly all, the column says so. */
+	if (s->nr_memories < 2 || s->memories[0].first_writes * 10 >= s->first_writes * 9)
+		return;
+	line = memory(t, s);
+	ct_table_note(tab, "%s", line.text);
 }
 
 static void without_stack(const struct ct_text_report *t)

@@ -431,8 +431,9 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 
 	if (p->s.flags & CT_SEEN_WINDOW)
 		return COWTRACE_COPY;
+	/* Gone: we may hear yet that it was moved. */
 	if (!now)
-		return COWTRACE_UNCERTAIN;
+		return last_chance || !p->s.pfn ? COWTRACE_UNCERTAIN : COWTRACE_RETRY;
 	if (p->s.flags & CT_SEEN_ZERO)
 		return now != p->s.pfn ? COWTRACE_ALLOC_ZEROED : COWTRACE_RETRY;
 	if (now != p->s.pfn) {
@@ -560,6 +561,9 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	u8 observed;
 	u32 fork;
 
+	/* A child that is not born yet: nobody knows whose it is. */
+	if (!p->w->process && age_ns(p, now) < BIRTH_NS)
+		return false;
 	if (place(p->w, p->s.epoch, standstill ? UINT64_MAX : now - BIRTH_NS, &fork, &side))
 		return false;
 	/* What its page is now may be the next fork's doing. */

@@ -111,7 +111,8 @@ struct cowtrace_heap_opts {
  * @opts: NULL for the defaults, which work for an ordinary user; copied
  * @ret_heap: the caller's, until cowtrace_heap_destroy()
  *
- * Memory: what is touched, and 5 bytes for each page of the heap.
+ * Memory: what is touched, and 1 bit for each page of the heap; while a snapshot
+ * is alive 4 bytes for each page, as they are touched.
  * Context: not in a signal handler.  Cost: some 100 us.
  *
  * Returns 0, or
@@ -240,7 +241,6 @@ void cowtrace_heap_destroy(struct cowtrace_heap *heap);
  * -ENOMEM   no memory for tables; the heap is as before
  * -EFAULT   a part of what was written since the last take was unmapped, or is no
  *           longer registered: the heap can take no more
- * -EOVERFLOW 4 billion snapshots were taken: release all, then go on
  * -EINVAL, -ECHILD
  */
 int cowtrace_snapshot_take(struct cowtrace_heap *heap, struct cowtrace_snapshot **ret_snap);

@@ -12,7 +12,7 @@
 /* The live page is the snapshot's. */
 static inline bool ct_snap_is_live(const struct cowtrace_snapshot *s, u64 page)
 {
-	return ct_snap_birth(s->heap, page) < s->id;
+	return ct_snap_slot(s, page) == CT_SNAP_SLOT_NONE;
 }
 
 /* After reading live pages: what is not live any more was, perhaps, read too late. */
@@ -21,10 +21,10 @@ static inline void ct_snap_reading_done(void)
 	atomic_thread_fence(memory_order_acquire);
 }
 
-/* Of a page that is not live: its slot, or why there is none: -EBADF, -ESTALE. */
-int ct_snap_slot_of(const struct cowtrace_snapshot *s, u64 page, u32 *ret_slot);
-
-/* What was read from slots is right: the snapshot had not been given up.  0, -ESTALE. */
+/*
+ * Everything that was read before was the snapshot's: 0; or it was released or given
+ * up meanwhile: -EBADF, -ESTALE.  To be asked before anything is handed out.
+ */
 int ct_snap_still_held(const struct cowtrace_snapshot *s);
 
 /*

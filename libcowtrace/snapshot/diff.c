@@ -22,10 +22,9 @@ struct listing {
 /* Both saved, in the same slot: one content, written after both. */
 static bool same_slot(const struct listing *l, u64 page)
 {
-	u32 a, b;
+	u32 slot = ct_snap_slot(l->newer, page);
 
-	return !ct_snap_is_live(l->newer, page) && !ct_snap_slot_of(l->older, page, &a) &&
-	       !ct_snap_slot_of(l->newer, page, &b) && a == b;
+	return slot != CT_SNAP_SLOT_NONE && slot == ct_snap_slot(l->older, page);
 }
 
 static int differs(const struct listing *l, u64 page, bool *ret)
@@ -79,7 +78,7 @@ static int list(struct listing *l, size_t offset, size_t *ret_next)
 			break;
 	}
 	*ret_next = ct_addr_of(page);
-	return 0;
+	return ct_snap_still_held(l->older);
 }
 
 int cowtrace_snapshot_diff(struct cowtrace_snapshot *older, struct cowtrace_snapshot *newer,

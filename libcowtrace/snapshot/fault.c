@@ -3,7 +3,7 @@
  * A first write: the policy, for small pages, inlined.
  *
  * The kernel's rule asks whether anybody else holds the page.  Here those are the
- * snapshots whose id is above the page's birth.  None: reuse in place, the page is
+ * snapshots that have no slot for it yet.  None: reuse in place, the page is
  * released and nothing is saved.  Some: the content is saved once, with so many
  * references, and then the page is theirs no more.  The page's own references (its
  * mapping, swap, pins) do not matter: the live page stays where it is.
@@ -30,12 +30,12 @@ struct span {
 	u32 nr;
 };
 
-/* How many snapshots need content that old.  They are sorted by id. */
-static u32 nr_needing(const struct cowtrace_heap *h, u32 birth)
+/* How many snapshots need this page saved: so many youngest. */
+static u32 nr_needing(const struct cowtrace_heap *h, u64 page)
 {
 	u32 nr = h->nr_alive, n = 0;
 
-	while (n < nr && h->alive[nr - 1 - n]->id > birth)
+	while (n < nr && ct_snap_slot(h->alive[nr - 1 - n], page) == CT_SNAP_SLOT_NONE)
 		n++;
 	return n;
 }
@@ -55,7 +55,7 @@ static void enter_slot(struct cowtrace_heap *h, u64 page, u32 slot, u32 nr_need)
 }
 
 /*
- * Saves up to MAX_BATCH pages of one birth.  Returns how many are done, from the
+ * Saves up to MAX_BATCH pages that so many need.  Returns how many are done, from the
  * first on; fewer: no room for more.
  */
 static u32 save_some(struct cowtrace_heap *h, u64 page, u32 nr, u32 nr_need)
@@ -68,7 +68,7 @@ static u32 save_some(struct cowtrace_heap *h, u64 page, u32 nr, u32 nr_need)
 		else
 			want++;
 	}
-	got = want ? ct_snap_store_get(&h->store, want, (u16)nr_need, slots) : 0;
+	got = want ? ct_snap_store_get(&h->store, want, (u16)nr_need, nr == MAX_BATCH, slots) : 0;
 	for (i = 0; i < nr; i++) {
 		u32 slot = CT_SNAP_SLOT_ZERO;
 
@@ -86,24 +86,25 @@ static u32 save_some(struct cowtrace_heap *h, u64 page, u32 nr, u32 nr_need)
 	return i;
 }
 
-/* Gives every page of the span its birth now, its content saved where it must be. */
+/* Saves what is needed of the span; how many pages of it are done. */
 static u32 save(const struct span *sp)
 {
 	struct cowtrace_heap *h = sp->h;
-	u32 now = atomic_load_explicit(&h->epoch, memory_order_relaxed), done = 0;
+	u32 done = 0;
 
+	if (!h->nr_alive) {
+		ct_snap_count(&h->count.reused_pages, sp->nr);
+		return sp->nr;
+	}
 	while (done < sp->nr) {
 		u64 page = sp->page + done;
-		u32 birth = ct_snap_birth(h, page), nr = 1, nr_need, saved;
+		u32 nr_need = nr_needing(h, page), nr = 1, saved;
 
-		while (nr < MAX_BATCH && done + nr < sp->nr && ct_snap_birth(h, page + nr) == birth)
+		while (nr < MAX_BATCH && done + nr < sp->nr && nr_needing(h, page + nr) == nr_need)
 			nr++;
-		nr_need = nr_needing(h, birth);
 		saved = nr_need ? save_some(h, page, nr, nr_need) : nr;
 		if (!nr_need)
 			ct_snap_count(&h->count.reused_pages, nr);
-		for (u32 i = 0; i < saved; i++)
-			atomic_store_explicit(&h->birth[page + i], now, memory_order_release);
 		done += saved;
 		if (saved < nr)
 			break;
@@ -133,6 +134,15 @@ static bool all_zero(const struct cowtrace_heap *h, u64 page, u64 end)
 	return true;
 }
 
+static bool anybody_needs(const struct cowtrace_heap *h, u64 page, u64 end)
+{
+	if (!h->nr_alive)
+		return false;
+	while (page < end && !nr_needing(h, page))
+		page++;
+	return page < end;
+}
+
 /*
  * Is this unit of a huge heap to go in one piece?  Yes where that saves nothing (no
  * snapshot needs it, or all of it is zero), or where a run has come through the whole
@@ -142,17 +152,12 @@ static bool all_zero(const struct cowtrace_heap *h, u64 page, u64 end)
 static bool in_one_piece(struct cowtrace_heap *h, u64 unit, bool run_goes_on)
 {
 	u64 page = unit * CT_HUGE_PAGES, end = page + CT_HUGE_PAGES;
-	u32 birth;
 
 	if (end > h->nr_pages || ct_snap_bits_next(&h->dirty, page, end) < end)
 		return false;
 	if (run_goes_on)
 		return true;
-	birth = ct_snap_birth(h, page);
-	for (u64 p = page; p < end; p++)
-		if (ct_snap_birth(h, p) != birth)
-			return false;
-	return !nr_needing(h, birth) || all_zero(h, page, end);
+	return !anybody_needs(h, page, end) || all_zero(h, page, end);
 }
 
 /* What to release with this page: at least itself, at most the rest of its unit. */

@@ -11,9 +11,13 @@
  * is exchanged for NONE by the one that takes its reference away.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "snapshot/heap.h"
 #include "snapshot/map.h"
+
+/* A table of no more pages than this is kept as it is for the next snapshot. */
+#define SPARE_LEAVES 16
 
 static size_t slots_len(const struct cowtrace_heap *h)
 {
@@ -39,7 +43,8 @@ struct cowtrace_snapshot *ct_snap_handle_new(struct cowtrace_heap *h, int *ret_e
 	if (!h->nr_idle)
 		return NULL;
 	*ret_err = -ENOMEM;
-	table = ct_snap_map_table(table_len(h));
+	table = h->spare_table ? h->spare_table : ct_snap_map_table(table_len(h));
+	h->spare_table = NULL;
 	if (!table)
 		return NULL;
 	s = &h->handles[h->idle[h->idle_head]];
@@ -50,35 +55,67 @@ struct cowtrace_snapshot *ct_snap_handle_new(struct cowtrace_heap *h, int *ret_e
 	return s;
 }
 
-void ct_snap_slots_put(struct cowtrace_snapshot *s)
+static bool leaf_is_used(const struct cowtrace_snapshot *s, u64 leaf)
+{
+	return atomic_load_explicit(&s->leaves[leaf / 64], memory_order_acquire) >> (leaf % 64) & 1;
+}
+
+/* Puts all slots; how many leaves of the table have been written. */
+static u64 put_all(struct cowtrace_snapshot *s)
 {
 	struct cowtrace_heap *h = s->heap;
+	u64 nr = 0;
 
 	for (u64 leaf = 0; leaf < nr_leaves(h); leaf++) {
 		u64 page = leaf * CT_SNAP_LEAF_PAGES;
 		u64 end = ct_min(page + CT_SNAP_LEAF_PAGES, h->nr_pages);
 
-		if (!(atomic_load_explicit(&s->leaves[leaf / 64], memory_order_acquire) >>
-			      (leaf % 64) &
-		      1))
+		if (!leaf_is_used(s, leaf))
 			continue;
+		nr++;
 		for (; page < end; page++)
 			if (atomic_load_explicit(&s->slots[page], memory_order_relaxed))
 				ct_snap_store_put(&h->store, atomic_exchange(&s->slots[page],
 									     CT_SNAP_SLOT_NONE));
 	}
 	ct_snap_store_give_back(&h->store);
+	return nr;
+}
+
+void ct_snap_slots_put(struct cowtrace_snapshot *s)
+{
+	put_all(s);
+}
+
+void ct_snap_handle_empty(struct cowtrace_snapshot *s)
+{
+	struct cowtrace_heap *h = s->heap;
+
+	ct_snap_view_end(s);
+	/* It is all NONE now.  What has grown goes back to the system. */
+	if (put_all(s) > SPARE_LEAVES)
+		ct_sys3(SYS_madvise, s->slots, table_len(h), MADV_DONTNEED);
+	else
+		memset((void *)s->leaves, 0, ct_snap_bits_words(nr_leaves(h)) * sizeof(u64));
 }
 
 void ct_snap_handle_free(struct cowtrace_snapshot *s)
 {
 	struct cowtrace_heap *h = s->heap;
-	void *table = (void *)s->slots;
 
-	ct_snap_view_end(s);
-	ct_snap_slots_put(s);
+	if (h->spare_table)
+		ct_snap_unmap((void *)s->slots, table_len(h));
+	else
+		h->spare_table = (void *)s->slots;
 	s->slots = NULL;
-	ct_snap_unmap(table, table_len(h));
+	h->idle[(h->idle_head + h->nr_idle) % CT_SNAP_NR_HANDLES] = (u16)(s - h->handles);
+	h->nr_idle++;
+}
+
+void ct_snap_spare_free(struct cowtrace_heap *h)
+{
+	ct_snap_unmap(h->spare_table, table_len(h));
+	h->spare_table = NULL;
 }
 
 int ct_snap_state(const struct cowtrace_snapshot *s)
@@ -120,10 +157,9 @@ void ct_snap_put(struct cowtrace_snapshot *s)
 	if (v & CT_SNAP_USERS)
 		return;
 	sig = ct_snap_signals_block();
-	ct_snap_handle_free(s);
+	ct_snap_handle_empty(s);
 	ct_snap_lock(&h->take);
-	h->idle[(h->idle_head + h->nr_idle) % CT_SNAP_NR_HANDLES] = (u16)(s - h->handles);
-	h->nr_idle++;
+	ct_snap_handle_free(s);
 	ct_snap_unlock(&h->take);
 	ct_snap_signals_restore(sig);
 }

@@ -67,18 +67,16 @@ static int make_mark(struct cowtrace_heap *h)
 static int make_tables(struct cowtrace_heap *h)
 {
 	size_t units_len = h->nr_units * sizeof(*h->units);
-	size_t birth_len = ct_page_up(h->nr_pages * sizeof(*h->birth));
 	size_t dirty_len = ct_page_up(ct_snap_bits_len(h->nr_pages));
 	char *p;
 
-	h->tables_len = birth_len + dirty_len + ct_page_up(units_len);
+	h->tables_len = dirty_len + ct_page_up(units_len);
 	p = ct_snap_map_table(h->tables_len);
 	if (!p)
 		return -ENOMEM;
 	h->tables = p;
-	h->birth = (_Atomic u32 *)p;
-	ct_snap_bits_init(&h->dirty, p + birth_len, h->nr_pages);
-	h->units = (struct ct_snap_unit *)(p + birth_len + dirty_len);
+	ct_snap_bits_init(&h->dirty, p, h->nr_pages);
+	h->units = (struct ct_snap_unit *)(p + dirty_len);
 	/* Nothing is protected yet, and nobody knows what has been touched. */
 	ct_snap_bits_set(&h->dirty, 0, h->nr_pages);
 	for (u64 u = 0; u < h->nr_units; u++)
@@ -232,8 +230,11 @@ static void stop(struct cowtrace_heap *h)
 {
 	ct_snap_views_stop(h);
 	for (u32 i = 0; h->handles && i < CT_SNAP_NR_HANDLES; i++)
-		if (h->handles[i].slots)
+		if (h->handles[i].slots) {
+			ct_snap_handle_empty(&h->handles[i]);
 			ct_snap_handle_free(&h->handles[i]);
+		}
+	ct_snap_spare_free(h);
 	/* Writable again, and nobody waits: the memory may be the caller's. */
 	if (h->uffd.fd >= 0)
 		ct_snap_uffd_unregister(h->uffd.fd, h->base, h->len);

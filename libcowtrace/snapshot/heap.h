@@ -2,17 +2,16 @@
 /*
  * The inside of a heap and of its snapshots.
  *
- * Epochs.  The heap counts its takes; a snapshot's id is the count after its own.
- * birth[p] is the count when page p was last released for writing: its content is
- * younger than every snapshot with id <= birth[p], and older than the others.  So
+ * Each snapshot has a table: NONE says that the page is the live one, not written
+ * since, and otherwise in which slot it was saved.  A write to a protected page has to
+ * save it for those snapshots that have NONE there.  A page that one snapshot has, all
+ * older ones have too: it is the youngest few that need it.
  *
- *   birth[p] <  id   the snapshot's page is the live one, protected
- *   birth[p] >= id   it was saved: the snapshot's own table has the slot
- *
- * Order of a first write, under the unit's lock: save, enter the slot into the tables,
- * then birth, then the dirty bit, then the kernel's protection.  A reader copies the
- * live page and looks at birth afterwards: unchanged means that what it copied was
- * the content it wanted.
+ * Order of a first write, under the unit's lock: copy the page, enter the slot into
+ * the tables, set the dirty bit, lift the kernel's protection.  A reader copies the live
+ * page and looks at its table afterwards: still NONE means that what it copied was the
+ * content it wanted (as long as the snapshot had not been released or given up by
+ * then: nothing is entered for those).
  *
  * Locks (lock.h): `take` for the list of snapshots and their handles; the gate, inside
  * which are all that serve first writes, closed for the instant of a take; one lock
@@ -49,7 +48,7 @@ struct ct_snap_unit {
 struct cowtrace_snapshot {
 	struct cowtrace_heap *heap;
 	_Atomic u32 users;
-	u32 id;
+	u64 id;		     /* the number of its take */
 	_Atomic u32 *slots;  /* by page; NONE: not saved */
 	_Atomic u64 *leaves; /* which parts of slots hold any */
 	char *_Atomic view;  /* NULL: none */
@@ -86,12 +85,11 @@ struct cowtrace_heap {
 	_Atomic u32 *alive_mark; /* 1; 0 in a forked child */
 	_Atomic u32 take;	 /* lock */
 	_Atomic u32 gate;
-	_Atomic u32 epoch;
+	u64 epoch; /* takes so far; under `take` */
 
 	/* One mapping: the tables by page and by unit. */
 	void *tables;
 	size_t tables_len;
-	_Atomic u32 *birth;
 	struct ct_snap_bits dirty; /* writable: released since the last take */
 	struct ct_snap_unit *units;
 	_Atomic u32 any_fresh;
@@ -104,6 +102,7 @@ struct cowtrace_heap {
 
 	/* Handles; under `take`.  The longest released is used next. */
 	struct cowtrace_snapshot *handles;
+	void *spare_table; /* empty, for the next take; NULL: none */
 	u16 idle[CT_SNAP_NR_HANDLES];
 	u32 idle_head, nr_idle;
 
@@ -126,9 +125,10 @@ static inline char *ct_snap_page_addr(const struct cowtrace_heap *h, u64 page)
 	return h->base + (page << CT_PAGE_SHIFT);
 }
 
-static inline u32 ct_snap_birth(const struct cowtrace_heap *h, u64 page)
+/* Its slot of a page, or NONE. */
+static inline u32 ct_snap_slot(const struct cowtrace_snapshot *s, u64 page)
 {
-	return atomic_load_explicit(&h->birth[page], memory_order_acquire);
+	return atomic_load_explicit(&s->slots[page], memory_order_acquire);
 }
 
 /* 0, -EINVAL (NULL), -ECHILD. */
@@ -144,7 +144,12 @@ void ct_snap_put(struct cowtrace_snapshot *s);
 int ct_snap_state(const struct cowtrace_snapshot *s);
 /* Under `take`: a handle with its table, one user; NULL and *ret_err. */
 struct cowtrace_snapshot *ct_snap_handle_new(struct cowtrace_heap *h, int *ret_err);
+/* What it has goes back: its view, its slots.  Nobody uses it any more. */
+void ct_snap_handle_empty(struct cowtrace_snapshot *s);
+/* Under `take`: an empty one, and its table, may be used again. */
 void ct_snap_handle_free(struct cowtrace_snapshot *s);
+/* At the heap's end. */
+void ct_snap_spare_free(struct cowtrace_heap *h);
 /* Under `take`: first writes save nothing more for it. */
 void ct_snap_unlink(struct cowtrace_snapshot *s);
 /* Takes the snapshot's references away from its slots. */

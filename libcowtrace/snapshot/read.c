@@ -3,8 +3,8 @@
  * Reading a snapshot: pages that nobody has written since come from where they live,
  * the others from their slots.
  *
- * What holds always: nothing is returned that was copied from a live page whose birth
- * was not, after the copying, still older than the snapshot.
+ * What holds always: nothing is returned that was copied from a live page unless,
+ * after the copying, the snapshot's table still had no slot for it.
  */
 #include <errno.h>
 
@@ -14,36 +14,17 @@
 /* Copied before looking again: long enough for memcpy, short enough to redo. */
 #define PIECE_PAGES 64
 
-int ct_snap_slot_of(const struct cowtrace_snapshot *s, u64 page, u32 *ret_slot)
-{
-	u32 slot = atomic_load_explicit(&s->slots[page], memory_order_acquire);
-	int err;
-
-	if (slot != CT_SNAP_SLOT_NONE) {
-		*ret_slot = slot;
-		return 0;
-	}
-	/* Entered before the birth was: it is missing only where nobody enters any more. */
-	err = ct_snap_state(s);
-	return err ? err : -EFAULT;
-}
-
 int ct_snap_still_held(const struct cowtrace_snapshot *s)
 {
 	ct_snap_reading_done();
-	return atomic_load_explicit(&s->users, memory_order_acquire) & CT_SNAP_GIVEN_UP ? -ESTALE
-											: 0;
+	return ct_snap_state(s);
 }
 
-static int copy_saved(struct cowtrace_snapshot *s, u64 offset, char *buf, size_t len)
+static void copy_saved(struct cowtrace_snapshot *s, u64 offset, char *buf, size_t len)
 {
-	u32 slot;
-	int err = ct_snap_slot_of(s, ct_page_of(offset), &slot);
+	u32 slot = ct_snap_slot(s, ct_page_of(offset));
 
-	if (!err)
-		ct_snap_copy(buf, ct_snap_store_at(&s->heap->store, slot) + offset % CT_PAGE_SIZE,
-			     len);
-	return err;
+	ct_snap_copy(buf, ct_snap_store_at(&s->heap->store, slot) + offset % CT_PAGE_SIZE, len);
 }
 
 /* Pages that were live a moment ago. */
@@ -59,9 +40,7 @@ static int copy_live(struct cowtrace_snapshot *s, u64 offset, char *buf, size_t 
 		size_t n = ct_min(len, CT_PAGE_SIZE - offset % CT_PAGE_SIZE);
 
 		if (ct_unlikely(!ct_snap_is_live(s, ct_page_of(offset)))) {
-			err = copy_saved(s, offset, buf, n);
-			if (err)
-				return err;
+			copy_saved(s, offset, buf, n);
 			ct_snap_count(&s->heap->count.reread_pages, 1);
 		}
 		offset += n;
@@ -96,7 +75,7 @@ int ct_snap_read(struct cowtrace_snapshot *s, u64 offset, void *buf, size_t len)
 			err = copy_live(s, offset, to, next - offset);
 		} else {
 			next = ct_min(end, ct_addr_of(ct_page_of(offset) + 1));
-			err = copy_saved(s, offset, to, next - offset);
+			copy_saved(s, offset, to, next - offset);
 		}
 		to += next - offset;
 		offset = next;

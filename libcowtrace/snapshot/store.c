@@ -26,8 +26,11 @@
 
 /* So many fresh slots get their memory in one call: a third of the faults' price. */
 #define POPULATE_PAGES 64
-/* From here on a chunk's slack is below 2 % of the whole: use huge pages. */
-#define HUGE_AFTER_CHUNKS 50
+/*
+ * Huge pages are a quarter of the price of small ones, and 2 MiB at once.  They are
+ * used where that is below 2 % of the whole, or filled soon.
+ */
+#define HUGE_AFTER_CHUNKS 100
 
 static char *chunk_addr(const struct ct_snap_store *st, u64 chunk)
 {
@@ -54,15 +57,16 @@ static void free_push(struct ct_snap_store *st, u32 c)
 }
 
 /* A chunk never used before becomes the current one. */
-static bool open_chunk(struct ct_snap_store *st)
+static bool open_chunk(struct ct_snap_store *st, bool many)
 {
 	u64 c = st->nr_chunks;
 	struct ct_snap_chunk *ch = &st->chunks[c];
+	bool huge = many || c >= HUGE_AFTER_CHUNKS;
 
 	if (c == st->max_chunks ||
 	    ct_sys3(SYS_mprotect, chunk_addr(st, c), CT_HUGE_SIZE, PROT_READ | PROT_WRITE))
 		return false;
-	if (c >= HUGE_AFTER_CHUNKS)
+	if (huge)
 		ct_sys3(SYS_madvise, chunk_addr(st, c), CT_HUGE_SIZE, MADV_HUGEPAGE);
 	memset(ch->free, 0xff, sizeof(ch->free));
 	ch->nr_free = CT_HUGE_PAGES;
@@ -72,7 +76,8 @@ static bool open_chunk(struct ct_snap_store *st)
 		ch->nr_free -= 2;
 	}
 	/* Huge: one fault brings all. */
-	ch->populated = c >= HUGE_AFTER_CHUNKS ? CT_HUGE_PAGES : 0;
+	ch->huge = huge;
+	ch->populated = huge ? CT_HUGE_PAGES : 0;
 	st->current = (u32)c;
 	st->nr_chunks++;
 	return true;
@@ -104,19 +109,19 @@ int ct_snap_store_init(struct ct_snap_store *st, u64 heap_pages, u64 max_pages)
 	st->chunks_len = chunks * sizeof(*st->chunks);
 	st->chunks = ct_snap_map_table(st->chunks_len);
 	/* The first one at once: it has the page of zeros. */
-	if (!st->chunks || !open_chunk(st)) {
+	if (!st->chunks || !open_chunk(st, false)) {
 		ct_snap_store_fini(st);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-static bool next_chunk(struct ct_snap_store *st)
+static bool next_chunk(struct ct_snap_store *st, bool many)
 {
 	u32 c = st->free_head;
 
 	if (c == CT_SNAP_CHUNK_NONE)
-		return open_chunk(st);
+		return open_chunk(st, many);
 	st->free_head = st->chunks[c].next_free;
 	st->chunks[c].on_free = false;
 	st->current = c;
@@ -158,7 +163,7 @@ static u32 take_from_current(struct ct_snap_store *st, u32 nr, u16 refs, u32 *sl
 	return n;
 }
 
-u32 ct_snap_store_get(struct ct_snap_store *st, u32 nr, u16 refs, u32 *slots)
+u32 ct_snap_store_get(struct ct_snap_store *st, u32 nr, u16 refs, bool many, u32 *slots)
 {
 	u32 n = 0;
 	u64 used, room;
@@ -169,7 +174,7 @@ u32 ct_snap_store_get(struct ct_snap_store *st, u32 nr, u16 refs, u32 *slots)
 	nr = (u32)ct_min((u64)nr, room);
 	while (n < nr) {
 		if (st->current == CT_SNAP_CHUNK_NONE || !st->chunks[st->current].nr_free)
-			if (!next_chunk(st))
+			if (!next_chunk(st, many))
 				break;
 		n += take_from_current(st, nr - n, refs, slots + n);
 	}
@@ -229,10 +234,10 @@ static void reset_if_empty(struct ct_snap_store *st, u32 c)
 {
 	struct ct_snap_chunk *ch = &st->chunks[c];
 
-	if (ch->nr_free < CT_HUGE_PAGES - (c ? 0 : 2) || c >= HUGE_AFTER_CHUNKS)
+	if (ch->nr_free < CT_HUGE_PAGES - (c ? 0 : 2))
 		return;
 	ct_sys3(SYS_madvise, chunk_addr(st, c), CT_HUGE_SIZE, MADV_DONTNEED);
-	ch->populated = 0;
+	ch->populated = ch->huge ? CT_HUGE_PAGES : 0;
 }
 
 void ct_snap_store_give_back(struct ct_snap_store *st)

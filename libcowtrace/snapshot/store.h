@@ -25,7 +25,7 @@ struct ct_snap_chunk {
 	u32 next_free, next_dead;     /* lists of chunks */
 	u16 nr_free;
 	u16 populated; /* the first slots that have memory, of a chunk never used */
-	bool on_free, on_dead;
+	bool on_free, on_dead, huge;
 	_Atomic u16 refs[CT_HUGE_PAGES];
 };
 
@@ -56,8 +56,11 @@ static inline char *ct_snap_store_at(const struct ct_snap_store *st, u32 slot)
 	return st->base + ((size_t)slot << CT_PAGE_SHIFT);
 }
 
-/* Gives out up to nr slots, each with refs references; returns how many. */
-u32 ct_snap_store_get(struct ct_snap_store *st, u32 nr, u16 refs, u32 *slots);
+/*
+ * Gives out up to nr slots, each with refs references; returns how many.
+ * @many: as many again will be wanted soon.
+ */
+u32 ct_snap_store_get(struct ct_snap_store *st, u32 nr, u16 refs, bool many, u32 *slots);
 
 /* Takes one reference away.  The memory goes back at the next _give_back(). */
 void ct_snap_store_put(struct ct_snap_store *st, u32 slot);

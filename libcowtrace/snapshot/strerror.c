@@ -26,7 +26,6 @@ static const struct {
 	{ EFAULT, "a part of the heap's memory is not mapped: do not unmap it before "
 		  "cowtrace_heap_destroy()" },
 	{ EACCES, "a part of the memory is not both readable and writable" },
-	{ EOVERFLOW, "4 billion snapshots were taken: release all of them, then go on" },
 	{ ESTALE, "the snapshot was given up when saved pages reached their limit: raise "
 		  "saved_max, read faster, or let writers wait" },
 	{ EBADF, "the snapshot was released already" },

@@ -144,7 +144,6 @@ static bool needs_populating(const struct cowtrace_heap *h)
 /* With the gate closed. */
 static int instant(struct cowtrace_heap *h, struct cowtrace_snapshot *s)
 {
-	u32 id = h->epoch + 1;
 	int err;
 
 	if (!(h->uffd.features & UFFD_FEATURE_WP_UNPOPULATED))
@@ -154,38 +153,17 @@ static int instant(struct cowtrace_heap *h, struct cowtrace_snapshot *s)
 		return err;
 	for (u64 i = 0; i < ct_snap_bits_words(ct_snap_bits_words(h->nr_pages)); i++)
 		atomic_store_explicit(&h->dirty.summary[i], 0, memory_order_relaxed);
-	s->id = id;
+	s->id = ++h->epoch;
 	atomic_store(&s->users, 1);
 	h->alive[h->nr_alive] = s;
 	h->nr_alive++;
-	atomic_store(&h->epoch, id);
-	return 0;
-}
-
-/* The count of takes is about to wrap: with no snapshot alive it may begin anew. */
-static int reset_epochs(struct cowtrace_heap *h)
-{
-	if (h->nr_alive || h->nr_idle < CT_SNAP_NR_HANDLES)
-		return -EOVERFLOW;
-	ct_snap_gate_close(&h->gate);
-	for (u64 page = 0; page < h->nr_pages; page++)
-		atomic_store_explicit(&h->birth[page], 0, memory_order_relaxed);
-	atomic_store(&h->epoch, 0);
-	ct_snap_gate_open(&h->gate);
 	return 0;
 }
 
 static int prepare_take(struct cowtrace_heap *h)
 {
-	int err;
-
 	if (h->nr_alive == COWTRACE_MAX_SNAPSHOTS)
 		return -EMFILE;
-	if (h->epoch == UINT32_MAX - 1) {
-		err = reset_epochs(h);
-		if (err)
-			return err;
-	}
 	if (needs_populating(h))
 		populate_fresh(h);
 	return worth_ahead(h) ? protect_ahead(h) : 0;
@@ -221,9 +199,6 @@ static int take(struct cowtrace_heap *h, struct cowtrace_snapshot **ret_snap)
 	opened = ct_now_ns();
 	if (err) {
 		ct_snap_handle_free(s);
-		/* The next take may have this handle: nobody has seen it. */
-		h->idle_head = (h->idle_head + CT_SNAP_NR_HANDLES - 1) % CT_SNAP_NR_HANDLES;
-		h->nr_idle++;
 		return err;
 	}
 	count_take(h, began, closed, opened);

@@ -100,34 +100,23 @@ static int pwritev_all(int fd, struct iovec *iov, size_t nr, off_t place)
 }
 
 /* Where a page of the snapshot lies now. */
-static int source(struct cowtrace_snapshot *s, u64 page, char **ret)
+static char *source(struct cowtrace_snapshot *s, u64 page)
 {
-	u32 slot;
-	int err;
+	u32 slot = ct_snap_slot(s, page);
 
-	if (ct_snap_is_live(s, page)) {
-		*ret = ct_snap_page_addr(s->heap, page);
-		return 0;
-	}
-	err = ct_snap_slot_of(s, page, &slot);
-	if (!err)
-		*ret = ct_snap_store_at(&s->heap->store, slot);
-	return err;
+	return slot == CT_SNAP_SLOT_NONE ? ct_snap_page_addr(s->heap, page)
+					 : ct_snap_store_at(&s->heap->store, slot);
 }
 
 /* The pages' places, neighbours in one; @live: which of them are the heap's own. */
-static int gather(struct cowtrace_snapshot *s, u64 page, u64 end, struct iovec *iov, size_t *ret_nr,
-		  u64 *live)
+static size_t gather(struct cowtrace_snapshot *s, u64 page, u64 end, struct iovec *iov, u64 *live)
 {
 	size_t nr = 0;
 
 	memset(live, 0, PIECE_PAGES / 8);
 	for (u64 p = page; p < end; p++) {
-		char *from;
-		int err = source(s, p, &from);
+		char *from = source(s, p);
 
-		if (err)
-			return err;
 		if (from == ct_snap_page_addr(s->heap, p))
 			live[(p - page) / 64] |= 1ULL << ((p - page) % 64);
 		if (nr && (char *)iov[nr - 1].iov_base + iov[nr - 1].iov_len == from)
@@ -135,8 +124,7 @@ static int gather(struct cowtrace_snapshot *s, u64 page, u64 end, struct iovec *
 		else
 			iov[nr++] = (struct iovec){ from, CT_PAGE_SIZE };
 	}
-	*ret_nr = nr;
-	return 0;
+	return nr;
 }
 
 static u32 crc_of(u32 crc, const struct iovec *iov, size_t nr)
@@ -155,15 +143,11 @@ static int repair(struct output *o, u64 page, u64 end, const u64 *live, bool *re
 	ct_snap_reading_done();
 	for (u64 p = page; p < end; p++) {
 		struct iovec iov = { NULL, CT_PAGE_SIZE };
-		u32 slot;
 		int err;
 
 		if (!(live[(p - page) / 64] >> ((p - page) % 64) & 1) || ct_snap_is_live(s, p))
 			continue;
-		err = ct_snap_slot_of(s, p, &slot);
-		if (err)
-			return err;
-		iov.iov_base = ct_snap_store_at(&s->heap->store, slot);
+		iov.iov_base = source(s, p);
 		err = pwritev_all(o->fd, &iov, 1, o->place + (off_t)ct_addr_of(p));
 		if (err)
 			return err;
@@ -189,20 +173,16 @@ static int piece_in_place(struct output *o, u64 page, u64 end)
 	struct iovec iov[PIECE_PAGES];
 	u64 live[PIECE_PAGES / 64];
 	bool want_crc = o->opts->ret_crc, moved;
-	size_t nr;
+	size_t nr = gather(o->snap, page, end, iov, live);
 	u32 crc = 0;
-	int err = gather(o->snap, page, end, iov, &nr, live);
+	int err;
 
-	if (err)
-		return err;
 	err = pwritev_all(o->fd, iov, nr, o->place + (off_t)ct_addr_of(page));
 	if (err)
 		return err;
 	if (want_crc) {
 		/* The vector was used up by the writing. */
-		err = gather(o->snap, page, end, iov, &nr, live);
-		if (err)
-			return err;
+		nr = gather(o->snap, page, end, iov, live);
 		crc = crc_of(o->crc, iov, nr);
 		/* All that may have moved since the first gathering is to be looked at. */
 		memset(live, 0xff, sizeof(live));

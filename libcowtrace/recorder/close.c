@@ -44,6 +44,7 @@ void ct_fork_unref(struct ct_fork *f)
 	ct_image_unref(f->end[0]);
 	ct_image_unref(f->end[1]);
 	ct_regionset_unref(f->regions);
+	free(f->told_regions);
 	free(f);
 }
 
@@ -59,7 +60,26 @@ void ct_share_free(struct ct_share *s)
 	free(s);
 }
 
-static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_fork *f,
+/*
+ * What an earlier look told of a region and is not so any more has to be taken
+ * back: pages that it took for dropped, before the end of a relative was known.
+ */
+static bool worth_telling(struct ct_fork *f, enum ct_side side, u32 i, const struct ct_tally *t)
+{
+	const u8 bit = (u8)(1u << side);
+	bool some = t->copied || t->dropped || t->fresh || t->unknown;
+	bool told;
+
+	if (!f->told_regions)
+		f->told_regions = calloc(f->regions->nr + 1, 1);
+	if (!f->told_regions)
+		return some;
+	told = f->told_regions[i] & bit;
+	f->told_regions[i] = some ? f->told_regions[i] | bit : f->told_regions[i] & (u8)~bit;
+	return some || told;
+}
+
+static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_fork *f,
 			 enum ct_side side)
 {
 	const struct ct_regionset *set = f->regions;
@@ -73,7 +93,7 @@ static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, const struct c
 	for (i = 0; i <= set->nr; i++) {
 		const struct ct_tally *t = &c->tallies[i];
 
-		if (!t->copied && !t->dropped && !t->fresh && !t->unknown)
+		if (!worth_telling(f, side, i, t))
 			continue;
 		if (!counted) {
 			memset(c->counts, 0, 2 * (set->nr + 1) * sizeof(*c->counts));

@@ -67,6 +67,7 @@ struct ct_fork {
 	bool unread[2];		   /* went before it could be read */
 	u64 copied[2], unknown[2]; /* as last told */
 	u64 told[2];		   /* copies in the timeline so far */
+	u8 *told_regions;	   /* by index: bit n, side n has counts in the trace; or NULL */
 	/* Without PFNs: what the looks at its sides said. */
 	bool have_bounds;
 	u64 bound_min, bound_max;

@@ -3,44 +3,75 @@
  * Only the nearest caller is taken: what lies above it on the stack may be left
  * over from calls that have returned, and a wrong frame is worse than none.
  */
+#include <string.h>
 #include <sys/uio.h>
 
 #include "recorder/callers.h"
 
-/* Is there a call instruction that ends at this address?  x86-64. */
-static bool follows_call(pid_t pid, u64 addr)
-{
+/* A direct call to somewhere at most this far before the system call is to its function. */
+#define FUNCTION_MAX 0x1000
+
+enum caller {
+	NO_CALLER,
+	MAY_CALL, /* follows an indirect call, or one into a jump table of its module */
+	CALLS,	  /* follows a direct call of the function that made the system call */
+};
+
 #if defined(__x86_64__)
+static enum caller judge(pid_t pid, const struct ct_modmap *map, u64 pc, u64 addr)
+{
 	u8 code[7];
 	struct iovec to = { code, sizeof(code) };
 	struct iovec from = { (void *)(addr - sizeof(code)), sizeof(code) };
+	struct ct_rec_frame here, there, f;
 	u32 len;
+	s32 rel;
 
-	if (process_vm_readv(pid, &to, 1, &from, 1, 0) != sizeof(code))
-		return false;
-	if (code[2] == 0xe8) /* call rel32 */
-		return true;
+	if (!ct_modmap_frame(map, addr, &f) ||
+	    process_vm_readv(pid, &to, 1, &from, 1, 0) != sizeof(code))
+		return NO_CALLER;
+	if (code[2] == 0xe8) { /* call rel32 */
+		memcpy(&rel, code + 3, sizeof(rel));
+		if (!ct_modmap_frame(map, addr + (u64)(s64)rel, &there) ||
+		    !ct_modmap_frame(map, pc, &here))
+			return NO_CALLER;
+		if (there.module != here.module)
+			return there.module == f.module ? MAY_CALL : NO_CALLER;
+		return there.offset <= here.offset && here.offset - there.offset < FUNCTION_MAX
+			       ? CALLS
+			       : NO_CALLER;
+	}
 	/* call r/m64: FF /2, of two to seven bytes */
 	for (len = 2; len <= 7; len++)
 		if (code[7 - len] == 0xff && ((code[8 - len] >> 3) & 7) == 2)
-			return true;
-	return false;
-#else
-	(void)pid;
-	(void)addr;
-	return true;
-#endif
+			return MAY_CALL;
+	return NO_CALLER;
 }
+#else
+static enum caller judge(pid_t pid, const struct ct_modmap *map, u64 pc, u64 addr)
+{
+	(void)pid;
+	(void)map;
+	(void)pc;
+	(void)addr;
+	return NO_CALLER;
+}
+#endif
 
 u32 ct_callers_pick(pid_t pid, const struct ct_modmap *map, u64 pc, u64 *words, u32 nr)
 {
-	struct ct_rec_frame f;
+	enum caller found = NO_CALLER, is;
 	u64 caller = 0;
 	u32 i;
 
-	for (i = 0; map && i < nr && !caller; i++)
-		if (ct_modmap_frame(map, words[i], &f) && follows_call(pid, words[i]))
+	/* A function's frame may hold what older calls have left behind: the sure one wins. */
+	for (i = 0; map && i < nr && found != CALLS; i++) {
+		is = judge(pid, map, pc, words[i]);
+		if (is > found) {
+			found = is;
 			caller = words[i];
+		}
+	}
 	/* The address after the system call instruction is a return address as it is. */
 	words[0] = pc;
 	words[1] = caller;

@@ -25,6 +25,7 @@
 #define RIPE_NS (5 * CT_NSEC_PER_MSEC)
 /* Nothing more is hoped for after this. */
 #define PATIENCE_NS (200 * CT_NSEC_PER_MSEC)
+#define STARVED_NS (5 * CT_NSEC_PER_SEC)
 /* A child whose clone was seen is read by then, or never. */
 #define BIRTH_NS (2 * CT_NSEC_PER_SEC)
 #define PENDING_MAX 65536u
@@ -255,6 +256,26 @@ static u64 age_ns(const struct pending *p, u64 now)
 	return now > p->s.t_ns ? now - p->s.t_ns : 0;
 }
 
+static bool is_asleep(s32 tid)
+{
+	struct ct_proc_status st;
+
+	return !ct_proc_status_read(tid, &st) && !st.stopped && !st.running;
+}
+
+/*
+ * Nothing more is to be hoped for: a thread that has not run since its fault, on a
+ * machine with too much to do, is waited for a while longer.
+ */
+static bool is_overdue(const struct pending *p, u64 now)
+{
+	struct ct_proc_status st;
+	u64 age = age_ns(p, now);
+
+	return age > PATIENCE_NS &&
+	       (age > STARVED_NS || ct_proc_status_read(p->s.tid, &st) || !st.running);
+}
+
 /* The stack: true when nothing more will come. */
 static bool collect(struct ct_rec_ctx *c, struct pending *p, bool last_chance)
 {
@@ -414,13 +435,6 @@ static u64 page_now(const struct pending *p, bool *ret_doubtful)
 	return page;
 }
 
-static bool is_stopped(s32 tid)
-{
-	struct ct_proc_status st;
-
-	return !ct_proc_status_read(tid, &st) && st.stopped;
-}
-
 /* enum cowtrace_action; RETRY: not yet. */
 static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct_image *img,
 		  bool last_chance)
@@ -449,10 +463,10 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	}
 	if (img || seen_again(c->writes, &p->s) || is_exclusive(c, now))
 		return COWTRACE_REUSE;
-	/* It was woken long ago: unless it is stopped, it has written. */
-	if (last_chance && p->w->proc && !is_stopped(p->s.tid))
-		return COWTRACE_REUSE;
-	return last_chance ? COWTRACE_UNCERTAIN : COWTRACE_RETRY;
+	if (!last_chance)
+		return COWTRACE_RETRY;
+	/* It was woken long ago, and waits for something else by now. */
+	return p->w->proc && is_asleep(p->s.tid) ? COWTRACE_REUSE : COWTRACE_UNCERTAIN;
 }
 
 /* Which fork, and which side of it.  -EAGAIN: the child has yet to be read. */
@@ -554,7 +568,7 @@ static void doubt_racing(const struct ct_writes *ws, struct pending *p)
 static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_image *img,
 		   bool standstill, u64 now)
 {
-	bool last_chance = standstill || age_ns(p, now) > PATIENCE_NS;
+	bool last_chance = standstill || is_overdue(p, now);
 	struct ct_share *share;
 	enum ct_side side;
 	bool waited;
@@ -574,7 +588,7 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 		return false;
 	if (p->s.flags & CT_SEEN_WINDOW)
 		use_fork_site(c, p);
-	else if (p->s.no_site != CT_SITE_KNOWN)
+	else
 		use_fork_stack(c, p);
 	use_thread_edge(c, p);
 	doubt_racing(c->writes, p);

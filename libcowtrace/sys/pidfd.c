@@ -179,6 +179,7 @@ static int status_parse(const char *text, struct ct_proc_status *st)
 		return -EINVAL;
 	st->zombie = *state == 'Z' || *state == 'X';
 	st->stopped = *state == 'T' || *state == 't';
+	st->running = *state == 'R';
 	st->ppid = (pid_t)v;
 	if (!ct_parse_u64(&uid, &v))
 		return -EINVAL;

@@ -29,6 +29,7 @@ struct ct_proc_status {
 	bool seccomp;
 	bool zombie;
 	bool stopped; /* by a signal or a tracer */
+	bool running; /* or waiting for a processor */
 };
 int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret);
 

@@ -34,7 +34,7 @@ void ct_unit_clear(struct ct_ledger *l, struct proc *p, struct unit *u)
 			ct_block_unmap_all(l, u->same & PTE_FRAME_MASK, p->mm);
 	}
 	u->same = PTE_NONE;
-	u->pmd = false;
+	u->pmd = u->wp = false;
 }
 
 static void reuse(struct ct_ledger *l, struct unit *u, u32 i, enum cowtrace_reason why)
@@ -121,6 +121,12 @@ static int write_protected(struct ct_ledger *l, struct proc *p, struct vma *v, s
 	struct cowtrace_verdict verdict = { 0 };
 	struct cowtrace_page_state st;
 
+	/* A monitor lets one page go, and without one the kernel splits: the same. */
+	if (u->wp) {
+		eff->reasons[v->uffd == CT_UFFD_SYNC ? COWTRACE_REASON_UFFD_WP_SYNC
+						     : COWTRACE_REASON_UFFD_WP_ASYNC]++;
+		ct_unit_split(l, p, u, eff);
+	}
 	ct_state_of(l, p, u, i, &st);
 	/* The book makes no impossible states (state.c), so the rule always answers. */
 	l->broken |= cowtrace_policy_judge(l->opts.model, &st, &verdict) != 0;

@@ -91,6 +91,7 @@ static bool fork_alike(struct ct_ledger *l, struct proc *parent, struct unit *u,
 		return true;
 	u->same &= ~PTE_FLAG;
 	*to = *u;
+	to->wp = false;
 	if (ct_pte_kind(u->same) != PTE_PRESENT)
 		return true;
 	ct_block_flags(l, frame, 0, FR_EXCLUSIVE);
@@ -128,6 +129,8 @@ static int fork_vma(struct ct_ledger *l, struct proc *parent, const struct vma *
 
 	if (v->dontfork)
 		return 0;
+	/* The child's events would need a monitor of their own. */
+	copy.uffd = CT_UFFD_NONE;
 	if (v->wipeonfork)
 		copy.anon = false;
 	rc = ct_vma_add(l, child, &copy);
@@ -213,6 +216,7 @@ int ct_ledger_create(const struct ct_ledger_options *opts, struct ct_ledger **re
 		return -ENOMEM;
 	memcpy(&l->opts, opts, ct_min(opts->sz, sizeof(*opts)));
 	l->has_mark = v.reason == COWTRACE_REASON_ANON_EXCLUSIVE;
+	l->has_slots = ct_rules_get(opts->model)->has_slots;
 	l->whole_swap = ct_rules_get(opts->model)->whole_swap;
 	l->memory = sizeof(*l);
 	*ret_ledger = l;

@@ -347,15 +347,6 @@ void ct_block_split_folio(struct ct_ledger *l, u32 frame)
 		ct_frame_release(l, first + i);
 }
 
-bool ct_folio_mine(const struct folio *fo, u32 mm)
-{
-	u32 mine = 0;
-
-	for (int i = 0; i < 2; i++)
-		mine += fo->own.id[i] == mm ? fo->own.count[i] : 0;
-	return !fo->extra && mine == fo->own.total;
-}
-
 /* Flags of all frames of a block, which one unit maps whole. */
 void ct_block_flags(struct ct_ledger *l, u32 frame, u8 set, u8 clear)
 {

@@ -84,6 +84,7 @@ struct block {
 struct unit {
 	u64 nr; /* page number >> UNIT_SHIFT */
 	bool pmd;
+	bool wp; /* a PMD that userfaultfd write-protects */
 	bool is_each;
 	union {
 		ct_pte same; /* of the first page; the others' frames follow it */
@@ -99,6 +100,7 @@ struct vma {
 	bool dontfork;
 	bool wipeonfork;
 	bool nohuge;
+	u8 uffd;   /* enum ct_uffd */
 	bool anon; /* an anonymous page was ever in it: fork copies its entries */
 };
 
@@ -127,6 +129,7 @@ struct pin {
 struct ct_ledger {
 	struct ct_ledger_options opts;
 	bool has_mark;
+	bool has_slots;	 /* the kernel knows owners by the slots of 6.15 only */
 	bool whole_swap; /* large folios come back from swap in one piece (6.11) */
 	bool broken;	 /* an allocation failed, or a count is full: trust nothing */
 	u32 next_mm, next_map;
@@ -171,7 +174,6 @@ void ct_block_split_pmd(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_map_all(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_unmap_all(struct ct_ledger *l, u32 frame, u32 mm);
 void ct_block_split_folio(struct ct_ledger *l, u32 frame);
-bool ct_folio_mine(const struct folio *fo, u32 mm); /* maps it alone, and nothing holds it */
 
 /* Pages of the frame's folio. */
 #define ct_folio_pages(l, frame) (1U << ct_frame_see(l, frame)->order)
@@ -230,9 +232,12 @@ void ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit 
 		bool write, struct ct_effect *eff);
 
 /* range.c */
+bool ct_range_mapped(struct proc *p, u64 start, u64 end);
 int ct_range_cut(struct ct_ledger *l, struct proc *p, u64 start, u64 end, struct ct_effect *eff);
 
 /* state.c */
+/* Maps it alone, as far as the kernel can tell, and nothing holds it; large folios only. */
+bool ct_folio_mine(const struct ct_ledger *l, const struct proc *p, u32 frame);
 void ct_state_of(struct ct_ledger *l, const struct proc *p, const struct unit *u, u32 i,
 		 struct cowtrace_page_state *st);
 

@@ -40,9 +40,10 @@ struct ct_ledger_options {
 
 /* What a mapping is made of. */
 enum ct_backing {
-	CT_BACK_SMALL,	 /* private anonymous, small pages */
-	CT_BACK_MTHP64,	 /* ... folios of 16 pages where a whole one fits */
-	CT_BACK_THP,	 /* ... huge pages where an aligned one fits */
+	CT_BACK_SMALL,	/* private anonymous, small pages */
+	CT_BACK_MTHP64, /* ... folios of 16 pages where a whole one fits */
+	CT_BACK_THP,	/* ... huge pages where an aligned one fits */
+	/* the ones above may be watched by userfaultfd */
 	CT_BACK_FILE,	 /* a private mapping of a cached file */
 	CT_BACK_SHARED,	 /* MAP_SHARED */
 	CT_BACK_HUGETLB, /* private, hugetlbfs, 2 MiB */
@@ -57,6 +58,14 @@ enum ct_advice {
 	CT_ADVISE_HUGEPAGE,
 	CT_ADVISE_NOHUGEPAGE,
 	CT_NR_ADVICES
+};
+
+/* Who hears of writes to pages that ct_ledger_uffd_protect() marks. */
+enum ct_uffd {
+	CT_UFFD_NONE,
+	CT_UFFD_SYNC,  /* a monitor, which lets each page go by itself */
+	CT_UFFD_ASYNC, /* nobody: the kernel clears the mark (6.7) */
+	CT_NR_UFFDS
 };
 
 enum ct_pin {
@@ -117,6 +126,19 @@ int ct_ledger_merge(struct ct_ledger *l, u32 pid_a, u64 page_a, u32 pid_b, u64 p
 		    struct ct_effect *eff);
 /* MADV_UNMERGEABLE: KSM pages of the range are copied out. */
 int ct_ledger_unmerge(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff);
+
+/*
+ * Registers, or with CT_UFFD_NONE no more; the child of a fork is not watched, nor what
+ * mremap moves.  -EFAULT: a page is not mapped; -EINVAL: not private anonymous, small
+ * or THP.
+ */
+int ct_ledger_uffd(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_uffd mode,
+		   struct ct_effect *eff);
+/* UFFDIO_WRITEPROTECT, PAGEMAP_SCAN.  -EFAULT: a page is not mapped, or not watched. */
+int ct_ledger_uffd_protect(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool on,
+			   struct ct_effect *eff);
+/* Soft-dirty bits are cleared, as by /proc/PID/clear_refs. */
+int ct_ledger_clear_dirty(struct ct_ledger *l, u32 pid);
 
 /* MADV_PAGEOUT: what only this process maps goes to swap. */
 int ct_ledger_pageout(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff);

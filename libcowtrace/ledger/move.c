@@ -42,6 +42,7 @@ static void move_unit(struct ct_ledger *l, struct proc *p, u64 from, u64 to)
 	src = ct_unit_find(p, from);
 	*dst = *src;
 	dst->nr = to >> UNIT_SHIFT;
+	dst->wp = false;
 	*src = (struct unit){ .nr = from >> UNIT_SHIFT };
 }
 
@@ -108,6 +109,7 @@ int ct_ledger_remap(struct ct_ledger *l, u32 pid, u64 from, u64 nr, u64 to, stru
 	moved = *ct_vma_at(p, from);
 	moved.start = to;
 	moved.end = to + nr;
+	moved.uffd = CT_UFFD_NONE;
 	ct_vma_drop(p, from, from + nr);
 	/* The old one left room: this cannot fail. */
 	ct_vma_add(l, p, &moved);

@@ -54,7 +54,8 @@ static bool mthp_fits(const struct vma *v, const struct unit *u, u64 page)
 {
 	u64 first = page & ~15ULL;
 
-	if (v->backing != CT_BACK_MTHP64 || v->nohuge || first < v->start || first + 16 > v->end)
+	if (v->backing != CT_BACK_MTHP64 || v->nohuge || v->uffd || first < v->start ||
+	    first + 16 > v->end)
 		return false;
 	for (u64 q = first; q < first + 16; q++)
 		if (ct_pte_get(u, q & UNIT_MASK) != PTE_NONE)
@@ -106,7 +107,7 @@ int ct_populate(struct ct_ledger *l, struct proc *p, struct vma *v, u64 page, bo
  */
 bool ct_populate_unit(struct ct_ledger *l, struct proc *p, struct vma *v, u64 page, bool write)
 {
-	u8 order = v->backing == CT_BACK_MTHP64 && !v->nohuge ? MTHP_ORDER : 0;
+	u8 order = v->backing == CT_BACK_MTHP64 && !v->nohuge && !v->uffd ? MTHP_ORDER : 0;
 	struct unit *u;
 	u32 frame;
 

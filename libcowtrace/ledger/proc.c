@@ -90,7 +90,7 @@ static bool mergeable(const struct vma *a, const struct vma *b)
 {
 	return a->end == b->start && a->map == b->map && a->writable == b->writable &&
 	       a->dontfork == b->dontfork && a->wipeonfork == b->wipeonfork &&
-	       a->nohuge == b->nohuge && a->backing == b->backing;
+	       a->nohuge == b->nohuge && a->backing == b->backing && a->uffd == b->uffd;
 }
 
 /* Pieces that have become alike are one mapping again, as the kernel has it. */
@@ -206,7 +206,7 @@ void ct_unit_split(struct ct_ledger *l, struct proc *p, struct unit *u, struct c
 {
 	if (!u->pmd)
 		return;
-	u->pmd = false;
+	u->pmd = u->wp = false;
 	eff->split++;
 	if (ct_pte_kind(u->same) == PTE_PRESENT)
 		ct_block_split_pmd(l, u->same, p->mm);

@@ -52,7 +52,7 @@ int ct_ledger_map(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_backin
 }
 
 /* Is every page of the range mapped? */
-static bool all_mapped(struct proc *p, u64 start, u64 end)
+bool ct_range_mapped(struct proc *p, u64 start, u64 end)
 {
 	while (start < end) {
 		struct vma *v = ct_vma_at(p, start);
@@ -121,7 +121,7 @@ int ct_ledger_dontneed(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct
 	rc = ct_range_check(l, pid, page, nr, &p);
 	if (rc)
 		return rc;
-	if (!all_mapped(p, page, page + nr))
+	if (!ct_range_mapped(p, page, page + nr))
 		return -EFAULT;
 	zap(l, p, page, page + nr, false, eff);
 	return ct_result(l, 0);
@@ -132,8 +132,7 @@ static void free_cut(struct ct_ledger *l, struct proc *p, u64 page, struct ct_ef
 {
 	struct unit *u = page & UNIT_MASK ? ct_unit_find(p, page) : NULL;
 
-	if (!u || !u->pmd || ct_pte_kind(u->same) != PTE_PRESENT ||
-	    !ct_folio_mine(ct_folio_see(l, u->same), p->mm))
+	if (!u || !u->pmd || ct_pte_kind(u->same) != PTE_PRESENT || !ct_folio_mine(l, p, u->same))
 		return;
 	ct_unit_split(l, p, u, eff);
 	ct_block_split_folio(l, u->same & PTE_FRAME_MASK);
@@ -157,7 +156,7 @@ static void free_pte(struct ct_ledger *l, struct proc *p, u64 page, u64 start, u
 		return;
 	nr = 1ULL << ct_frame_see(l, pte)->order;
 	first = page - ((pte & PTE_FRAME_MASK) & (nr - 1));
-	if (ct_folio_mine(fo, p->mm) &&
+	if (ct_folio_mine(l, p, pte) &&
 	    (l->opts.model < COWTRACE_MODEL_G5_LATE || first < start || first + nr > end))
 		ct_block_split_folio(l, pte & PTE_FRAME_MASK);
 }
@@ -170,7 +169,7 @@ int ct_ledger_free(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_eff
 	rc = ct_range_check(l, pid, page, nr, &p);
 	if (rc)
 		return rc;
-	if (!all_mapped(p, page, page + nr))
+	if (!ct_range_mapped(p, page, page + nr))
 		return -EFAULT;
 	free_cut(l, p, page, eff);
 	free_cut(l, p, page + nr, eff);
@@ -197,7 +196,7 @@ static void protect_unit(struct ct_ledger *l, struct unit *u, u64 start, u64 end
 			continue;
 		if (!writable)
 			*at &= ~PTE_FLAG;
-		else if (ct_pte_kind(pte) == PTE_PRESENT &&
+		else if (ct_pte_kind(pte) == PTE_PRESENT && !u->wp &&
 			 (ct_frame_see(l, pte)->flags & FR_EXCLUSIVE))
 			*at |= PTE_FLAG;
 		if (whole)
@@ -213,7 +212,7 @@ int ct_ledger_protect(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool writa
 	int rc;
 
 	rc = ct_range_check(l, pid, page, nr, &p);
-	if (!rc && !all_mapped(p, page, end))
+	if (!rc && !ct_range_mapped(p, page, end))
 		rc = -EFAULT;
 	while (!rc && page < end) {
 		struct vma *v = ct_vma_at(p, page);
@@ -272,7 +271,7 @@ int ct_ledger_advise(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_adv
 	rc = ct_range_check(l, pid, page, nr, &p);
 	if (!rc && (unsigned int)advice >= CT_NR_ADVICES)
 		rc = -EINVAL;
-	if (!rc && !all_mapped(p, page, end))
+	if (!rc && !ct_range_mapped(p, page, end))
 		rc = -EFAULT;
 	while (!rc && page < end) {
 		struct vma *v = ct_vma_at(p, page);

@@ -37,7 +37,7 @@ static u32 own_in_unit(const struct unit *u, u32 first, u32 nr)
 	return own;
 }
 
-/* Mappings of one folio by one process, told exactly: only the rmap-ID rule asks. */
+/* Mappings of one folio by one process, told exactly: a walk over all of its units. */
 static u32 own_mapcount(const struct proc *p, u32 frame, u8 order)
 {
 	u32 first = (frame & PTE_FRAME_MASK) & ~((1U << order) - 1);
@@ -46,6 +46,19 @@ static u32 own_mapcount(const struct proc *p, u32 frame, u8 order)
 	for (size_t i = 0; i < p->nr_units; i++)
 		own += own_in_unit(&p->units[i], first, 1U << order);
 	return own;
+}
+
+bool ct_folio_mine(const struct ct_ledger *l, const struct proc *p, u32 frame)
+{
+	const struct folio *fo = ct_folio_see(l, frame);
+	u32 mine = 0;
+
+	if (!l->has_slots)
+		return !fo->extra &&
+		       own_mapcount(p, frame, ct_frame_see(l, frame)->order) == fo->own.total;
+	for (int i = 0; i < 2; i++)
+		mine += fo->own.id[i] == p->mm ? fo->own.count[i] : 0;
+	return !fo->extra && mine == fo->own.total;
 }
 
 static void state_large(struct ct_ledger *l, const struct proc *p, const struct unit *u, u32 frame,

@@ -145,7 +145,8 @@ void ct_swap_in(struct ct_ledger *l, struct proc *p, struct vma *v, struct unit 
 	}
 	if (fo && l->whole_swap && whole_folio(l, u, i, &s) &&
 	    v->start <= (u->nr << UNIT_SHIFT) + s.i &&
-	    v->end >= (u->nr << UNIT_SHIFT) + s.i + s.nr && (!fo->out || read_whole(l, &s))) {
+	    v->end >= (u->nr << UNIT_SHIFT) + s.i + s.nr &&
+	    (!fo->out || (!v->uffd && read_whole(l, &s)))) {
 		fo->out = false;
 		map_back(l, p, u, &s);
 		decide(l, p, v, u, &s, write);
@@ -209,7 +210,7 @@ static u32 large_out(struct ct_ledger *l, struct proc *p, struct unit *u, u32 i,
 
 	if (ct_pte_kind(ct_pte_get(u, i)) != PTE_PRESENT)
 		return 0;
-	if (!ct_folio_see(l, frame) || !ct_folio_mine(ct_folio_see(l, frame), p->mm) ||
+	if (!ct_folio_see(l, frame) || !ct_folio_mine(l, p, frame) ||
 	    (ct_frame_see(l, frame)->flags & FR_HUGETLB))
 		return 0;
 	if (!goes_whole(l, u, i, left, &s)) {

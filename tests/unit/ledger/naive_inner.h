@@ -14,6 +14,8 @@ void nv_maps(struct nv *nv, const struct nv_frame *f, u32 *ptes, u32 *swaps);
 /* naive_state.c */
 void nv_state_of(struct nv *nv, const struct nv_proc *p, u32 q, struct cowtrace_page_state *st);
 
+u32 nv_own(const struct nv_proc *p, const struct nv_folio *fo); /* its entries */
+
 /* naive_entry.c */
 struct nv_frame *nv_frame_new(struct nv *nv, u8 order, struct nv_folio *fo, u32 index);
 void nv_link(struct nv_proc *p, u32 q, struct nv_frame *f, bool writable);

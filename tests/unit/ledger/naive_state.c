@@ -8,7 +8,7 @@
 
 #include "naive_inner.h"
 
-static u32 own(const struct nv_proc *p, const struct nv_folio *fo)
+u32 nv_own(const struct nv_proc *p, const struct nv_folio *fo)
 {
 	u32 n = 0;
 
@@ -60,7 +60,7 @@ void nv_state_of(struct nv *nv, const struct nv_proc *p, u32 q, struct cowtrace_
 	st->own_mapcount = 1;
 	st->max_mapcount = 1;
 	if (model == COWTRACE_MODEL_RMAPID)
-		st->own_mapcount = own(p, f->folio);
+		st->own_mapcount = nv_own(p, f->folio);
 	else
 		st->known &= ~COWTRACE_BIT(COWTRACE_FIELD_OWN_MAPCOUNT);
 	if (model <= COWTRACE_MODEL_G3 || model == COWTRACE_MODEL_DRAFT)

@@ -122,8 +122,14 @@ void nv_swap_in(struct nv *nv, struct nv_proc *p, u32 q, bool write, struct ct_e
 		eff->reasons[r] += more.reasons[r];
 }
 
-static bool all_of(const struct cowtrace_owners *own, u32 mm)
+/* From 6.15 the kernel knows what the slots know; before, it counted. */
+static bool all_of(const struct nv *nv, const struct nv_proc *p, const struct nv_folio *fo)
 {
+	const struct cowtrace_owners *own = &fo->own;
+	u32 mm = p->mm;
+
+	if (nv->opts.model != COWTRACE_MODEL_G6 && nv->opts.model != COWTRACE_MODEL_G6B)
+		return nv_own(p, fo) == own->total;
 	return (own->id[0] == mm && own->count[0] == own->total) ||
 	       (own->id[1] == mm && own->count[1] == own->total);
 }
@@ -149,8 +155,7 @@ static u32 out_whole(struct nv *nv, struct nv_proc *p, u32 q, u32 left, struct c
 	u32 nr = 1U << p->page[q].frame->order, first;
 	bool in_one = p->pmd[q / 512] || comes_whole(nv);
 
-	/* All of it must be this process's, as far as its slots know. */
-	if (!fo || fo->extra || !all_of(&fo->own, p->mm))
+	if (!fo || fo->extra || !all_of(nv, p, fo))
 		return 0;
 	/* A device that reads at once brings 2 MiB, or an old kernel's pages, back singly. */
 	if (nv->opts.sync_swap)

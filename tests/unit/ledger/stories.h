@@ -20,6 +20,7 @@
 #define A (64 * UNIT)
 #define B (128 * UNIT)
 #define C (192 * UNIT)
+#define FILLED (1024 * UNIT)
 
 /* What a call must answer, unless it has no memory: that ends the story. */
 #define IS(call, want)                       \
@@ -42,7 +43,8 @@
 #define FRESH() memset(e, 0, sizeof(*e))
 #define PAGEOUT(pid, page, nr) OK(ct_ledger_pageout(l, pid, page, nr, e))
 
-/* stories_swap.c; the last is NULL */
+/* stories_swap.c, stories_track.c; the last is NULL */
 extern int (*const swap_stories[])(struct ct_ledger *l, struct ct_effect *e);
+extern int (*const track_stories[])(struct ct_ledger *l, struct ct_effect *e);
 
 #endif

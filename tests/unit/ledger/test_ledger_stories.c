@@ -17,7 +17,6 @@
 
 #include "stories.h"
 
-#define FILLED (1024 * UNIT)
 #define MAX_FILLED 9
 
 static long fail_after = -1; /* allocations that still work; -1: all */
@@ -525,6 +524,8 @@ static void test_stories(void **state)
 			tell(stories[s], COWTRACE_MODEL_G6, nr);
 		for (size_t s = 0; swap_stories[s]; s++)
 			tell(swap_stories[s], COWTRACE_MODEL_G6, nr);
+		for (size_t s = 0; track_stories[s]; s++)
+			tell(track_stories[s], COWTRACE_MODEL_G6, nr);
 	}
 	/* What comes back in copies needs memory at other places. */
 	for (size_t s = 0; swap_stories[s]; s++)
@@ -550,6 +551,8 @@ static void test_generations(void **state)
 			tell_plainly(stories[s], m);
 		for (size_t s = 0; swap_stories[s]; s++)
 			tell_plainly(swap_stories[s], m);
+		for (size_t s = 0; track_stories[s]; s++)
+			tell_plainly(track_stories[s], m);
 	}
 }
 

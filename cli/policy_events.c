@@ -323,6 +323,80 @@ static int do_unpin(struct player *pl)
 	return rc ? rc : ct_ledger_unpin(pl->ledger, t.p->pid, t.page);
 }
 
+/* poke Q P A RANGE: Q writes to P's memory, which faults as P's own write does. */
+static int do_poke(struct player *pl)
+{
+	struct target t;
+	struct proc *q;
+	int rc;
+
+	rc = want_proc(pl, 1, &q);
+	if (!rc)
+		rc = want_target(pl, 2, &t);
+	return rc ? rc : ct_ledger_write(pl->ledger, t.p->pid, t.page, t.nr, &pl->effect);
+}
+
+static int do_cleardirty(struct player *pl)
+{
+	struct proc *p;
+	int rc = want_proc(pl, 1, &p);
+
+	return rc ? rc : ct_ledger_clear_dirty(pl->ledger, p->pid);
+}
+
+static int do_uffd(struct player *pl)
+{
+	static const char *const modes[] = { "off", "sync", "async", NULL };
+	struct target t = { 0 };
+	int rc, mode = 0;
+
+	rc = want_proc(pl, 1, &t.p);
+	if (!rc)
+		rc = want_region(pl, t.p, 2, &t.r);
+	if (rc)
+		return rc;
+	while (modes[mode] && strcmp(modes[mode], ct_player_word(pl, 3)))
+		mode++;
+	if (!modes[mode])
+		return ct_player_say(pl, "\"%s\" is none of sync, async, off",
+				     ct_player_word(pl, 3));
+	return ct_ledger_uffd(pl->ledger, t.p->pid, t.r->page, t.r->nr, (enum ct_uffd)mode,
+			      &pl->effect);
+}
+
+static int mark(struct player *pl, bool on)
+{
+	struct target t;
+	int rc = want_target(pl, 1, &t);
+
+	if (!rc)
+		rc = ct_ledger_uffd_protect(pl->ledger, t.p->pid, t.page, t.nr, on, &pl->effect);
+	return rc == -EFAULT ? ct_player_say(pl, "a page is not watched: uffd %s ... first",
+					     ct_player_word(pl, 1))
+			     : rc;
+}
+
+static int do_wp(struct player *pl)
+{
+	return mark(pl, true);
+}
+
+static int do_unwp(struct player *pl)
+{
+	return mark(pl, false);
+}
+
+/* The CPU that a process runs on, which the ledger does not know: see `nodrain`. */
+static int do_cpu(struct player *pl)
+{
+	struct proc *p;
+	int rc = want_proc(pl, 1, &p);
+
+	if (!rc && strcmp(ct_player_word(pl, 2), "0") && strcmp(ct_player_word(pl, 2), "1"))
+		rc = ct_player_say(pl, "there are CPUs 0 and 1, not \"%s\"", ct_player_word(pl, 2));
+	return rc;
+}
+
 static int do_drain(struct player *pl)
 {
 	return ct_ledger_drain(pl->ledger);
@@ -344,7 +418,11 @@ static const struct event events[] = {
 	{ "pageout", 3, 4, do_pageout }, { "pin", 5, 5, do_pin },
 	{ "unpin", 4, 4, do_unpin },	 { "collapse", 3, 4, do_collapse },
 	{ "split", 3, 4, do_split },	 { "drain", 1, 1, do_drain },
-	{ "option", 2, 3, do_option },
+	{ "option", 2, 3, do_option },	 { "syswrite", 3, 4, do_write },
+	{ "poke", 4, 5, do_poke },	 { "cleardirty", 2, 2, do_cleardirty },
+	{ "uffd", 4, 4, do_uffd },	 { "wp", 3, 4, do_wp },
+	{ "unwp", 3, 4, do_unwp },	 { "scan", 3, 4, do_wp },
+	{ "cpu", 3, 3, do_cpu },
 };
 
 const struct event *ct_event_find(const char *name)

@@ -226,8 +226,8 @@ def outcome(step):
 
 def judged_steps(result):
     return [s for s in result["steps"]
-            if s["event"].startswith("write ") and (s.get("reuse") or s.get("copy") or
-                                                    s.get("zeroed"))]
+            if s["event"].split()[0] in ("write", "syswrite", "poke") and
+            (s.get("reuse") or s.get("copy") or s.get("zeroed"))]
 
 
 def summary(result):

@@ -7,6 +7,7 @@
  */
 #include "play.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,7 +151,74 @@ static void do_write(const struct event *ev)
 	if (p->content)
 		p->content |= 1ULL << 63;
 	huge_sizes(p->regions[p->region].kind);
-	check(ev, call(p, OP_WRITE));
+	check(ev, call(p, word_is(ev, 0, "write") ? OP_WRITE : OP_SYSWRITE));
+}
+
+/* poke Q P A RANGE: Q writes to P's memory by process_vm_writev. */
+static void do_poke(const struct event *ev)
+{
+	struct proc *q = want_proc(ev, 1), *p = want_proc(ev, 2);
+
+	if (!q || !p || !want_region(ev, p, 3) || !want_range(ev, p, 4))
+		return;
+	q->first = p->first;
+	q->last = p->last;
+	q->child = p - sh->procs;
+	q->content = 0;
+	huge_sizes(p->regions[p->region].kind);
+	check(ev, call(q, OP_POKE));
+}
+
+/* uffd P A sync|async|off */
+static void do_uffd(const struct event *ev)
+{
+	static const char *const modes[] = { "off", "sync", "async" };
+	struct proc *p = want_proc(ev, 1);
+	int mode = 0;
+
+	if (!p || !want_region(ev, p, 2))
+		return;
+	while (mode < 3 && !word_is(ev, 3, modes[mode]))
+		mode++;
+	p->arg = mode;
+	if (mode == 3)
+		skip("line %d: uffd P A sync|async|off", ev->line);
+	else if (call(p, OP_UFFD) == EOPNOTSUPP)
+		skip("no %s write-protection by userfaultfd on this kernel", modes[mode]);
+	else
+		check(ev, p->error);
+}
+
+static void do_scan(const struct event *ev)
+{
+	struct proc *p = on_range(ev);
+
+	if (p && call(p, OP_SCAN) == ENOTTY)
+		skip("no PAGEMAP_SCAN on this kernel");
+	else if (p)
+		check(ev, p->error);
+}
+
+/* cpu P 0|1: the player's own, or another one */
+static void do_cpu(const struct event *ev)
+{
+	struct proc *p = want_proc(ev, 1);
+
+	if (!p)
+		return;
+	p->arg = word_is(ev, 2, "1");
+	if (call(p, OP_CPU) == EINVAL)
+		skip("one CPU only");
+	else
+		check(ev, p->error);
+}
+
+static void do_cleardirty(const struct event *ev)
+{
+	struct proc *p = want_proc(ev, 1);
+
+	if (p)
+		check(ev, call(p, OP_CLEARDIRTY));
 }
 
 static const struct {
@@ -298,16 +366,21 @@ void play_event(const struct event *ev)
 	} plain[] = {
 		{ "read", OP_READ },	     { "unmap", OP_UNMAP },	{ "dontneed", OP_DONTNEED },
 		{ "free", OP_FREE },	     { "pageout", OP_PAGEOUT }, { "unpin", OP_UNPIN },
-		{ "collapse", OP_COLLAPSE }, { "split", OP_SPLIT },
+		{ "collapse", OP_COLLAPSE }, { "split", OP_SPLIT },	{ "wp", OP_WP },
+		{ "unwp", OP_UNWP },
 	};
 	static const struct {
 		const char *name;
 		void (*fn)(const struct event *ev);
 	} own[] = {
-		{ "map", do_map },	 { "write", do_write }, { "fork", do_fork },
-		{ "exit", do_exit },	 { "exec", do_exec },	{ "advise", do_advise },
-		{ "merge", do_merge },	 { "remap", do_remap }, { "unmerge", do_unmerge },
-		{ "option", do_option },
+		{ "map", do_map },	   { "write", do_write },
+		{ "fork", do_fork },	   { "exit", do_exit },
+		{ "exec", do_exec },	   { "advise", do_advise },
+		{ "merge", do_merge },	   { "remap", do_remap },
+		{ "unmerge", do_unmerge }, { "option", do_option },
+		{ "syswrite", do_write },  { "poke", do_poke },
+		{ "uffd", do_uffd },	   { "scan", do_scan },
+		{ "cpu", do_cpu },	   { "cleardirty", do_cleardirty },
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

@@ -47,7 +47,8 @@ static unsigned long all_huge(void)
 
 static void print_step(const struct event *ev, const char *text)
 {
-	bool touch = word_is(ev, 0, "write") || word_is(ev, 0, "read");
+	bool touch = word_is(ev, 0, "write") || word_is(ev, 0, "read") ||
+		     word_is(ev, 0, "syswrite") || word_is(ev, 0, "poke");
 	const struct proc *p = touch ? find_proc(ev->word[1]) : NULL;
 
 	printf("%s{\"line\":%d,\"event\":\"%s\"", run.first ? "" : ",", ev->line, text);
@@ -137,7 +138,8 @@ static void stay_here(void)
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(sched_getcpu(), &set);
+	sh->cpu = sched_getcpu();
+	CPU_SET(sh->cpu, &set);
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
@@ -163,7 +165,6 @@ static bool set_up(void)
 {
 	int fd = memfd_create("play", 0);
 
-	stay_here();
 	if (fd < 0 || ftruncate(fd, sizeof(*sh)) || dup2(fd, SHARED_FD) < 0)
 		return false;
 	close(fd);
@@ -171,6 +172,7 @@ static bool set_up(void)
 	if (sh == MAP_FAILED)
 		return false;
 	sh->player = getpid();
+	stay_here();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* The dead are nobody's zombies: a call sees at once that they are gone. */
 	signal(SIGCHLD, SIG_IGN);

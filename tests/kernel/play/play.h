@@ -15,6 +15,9 @@
 
 #define PAGE 4096UL
 #define HUGE (2UL << 20)
+#define PM_PRESENT (1ULL << 63)
+#define PM_SWAP (1ULL << 62)
+#define PM_PFN ((1ULL << 55) - 1)
 #define MAX_PROCS 16
 #define MAX_REGIONS 8
 #define MAX_PINS 16
@@ -42,6 +45,14 @@ enum op {
 	OP_COLLAPSE,
 	OP_SPLIT,
 	OP_PFN,
+	OP_SYSWRITE,
+	OP_POKE,
+	OP_CLEARDIRTY,
+	OP_UFFD,
+	OP_WP,
+	OP_UNWP,
+	OP_SCAN,
+	OP_CPU,
 };
 
 struct region {
@@ -67,7 +78,7 @@ struct proc {
 	int region;
 	unsigned long first, last; /* pages of the region, both included */
 	int arg;
-	int child;	  /* slot of the process to fork into */
+	int child;	  /* slot of the process to fork into, or to poke */
 	uint64_t content; /* 0: unique */
 	/* the answer */
 	int error; /* errno */
@@ -77,6 +88,7 @@ struct proc {
 
 struct shared {
 	pid_t player;
+	int cpu;	 /* the one that all run on, until told otherwise */
 	uint64_t unique; /* content that no other page has */
 	struct proc procs[MAX_PROCS];
 	char skip[160]; /* not empty: the scenario cannot be played here, and why */
@@ -111,6 +123,20 @@ void play_event(const struct event *ev);
 void proc_serve(int slot) __attribute__((noreturn));
 void proc_exec_main(int slot) __attribute__((noreturn));
 uint64_t pagemap_of(int fd, unsigned long addr);
+
+/* touch.c: reads and writes; @map is a pagemap of the process that they go to */
+void touch_settle(void);
+bool frame_is(uint64_t pfn, uint64_t flag);
+int touch_write(struct proc *p, struct region *r, int map);
+int touch_poke(struct proc *p);
+void touch_read(struct proc *p, struct region *r, int map);
+
+/* track.c: those who want to know of writes, on the side of the played process */
+void track_settle(void);
+int track_uffd(const struct region *r, int mode);
+int track_wp(unsigned long addr, size_t len, bool on);
+int track_scan(int pagemap, unsigned long addr, size_t len);
+int track_clear_dirty(void);
 
 /* control.c: the side of the player */
 int call(struct proc *p, enum op op);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A played process: it waits for a call, does it to its own memory, and says what
- * happened to each page it wrote.  It holds nothing but the scenario's regions
- * and its own small stack.
+ * A played process: it waits for a call, and does it to its own memory.  It holds
+ * nothing but the scenario's regions and its own small stack.
  *
- * Invariant: the frame of a page is read right before and right after its write,
- * and nothing of this program lies in a region.
+ * Invariant: nothing of this program lies in a region.
  */
 #include "play.h"
 
@@ -13,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +29,9 @@
 #define MADV_COLLAPSE 25
 #endif
 
-#define PM_PRESENT (1ULL << 63)
-#define PM_SWAP (1ULL << 62)
-#define PM_PFN ((1ULL << 55) - 1)
 #define KPF_WRITEBACK (1ULL << 8)
-#define KPF_ZERO_PAGE (1ULL << 24)
 
-static int pagemap = -1, kpageflags = -1;
+static int pagemap = -1;
 static struct pin pins[MAX_PINS];
 
 static void pin_close(struct pin *pin)
@@ -53,10 +48,10 @@ static void settle(void)
 	if (pagemap >= 0)
 		close(pagemap);
 	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (kpageflags < 0)
-		kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	touch_settle();
 	for (int i = 0; i < MAX_PINS; i++)
 		pin_close(&pins[i]);
+	track_settle();
 	signal(SIGCHLD, SIG_IGN);
 	keeper_unlock();
 }
@@ -70,66 +65,14 @@ uint64_t pagemap_of(int fd, unsigned long addr)
 	return entry;
 }
 
-static bool frame_is(uint64_t pfn, uint64_t flag)
+static int do_cpu(int which)
 {
-	uint64_t flags = 0;
+	cpu_set_t set;
+	int cpu = which ? (sh->cpu ? 0 : 1) : sh->cpu;
 
-	if (pread(kpageflags, &flags, sizeof(flags), pfn * sizeof(flags)) != sizeof(flags))
-		return false;
-	return flags & flag;
-}
-
-static bool is_zero_page(uint64_t pfn)
-{
-	return frame_is(pfn, KPF_ZERO_PAGE);
-}
-
-/* A page that its write did not touch: did it move as well? */
-static bool neighbour_moved(unsigned long addr, uint64_t before)
-{
-	uint64_t after = pagemap_of(pagemap, addr ^ PAGE);
-
-	return (before & PM_PRESENT) && (after & PM_PRESENT) &&
-	       (before & PM_PFN) != (after & PM_PFN);
-}
-
-static void write_page(struct proc *p, unsigned long addr, bool huge)
-{
-	uint64_t near = huge ? pagemap_of(pagemap, addr ^ PAGE) : 0;
-	uint64_t content = p->content ? p->content : ++sh->unique;
-	uint64_t before, after;
-
-	before = pagemap_of(pagemap, addr);
-	*(volatile uint64_t *)addr = content;
-	after = pagemap_of(pagemap, addr);
-	if (!(before & PM_PRESENT))
-		p->fresh++;
-	else if (is_zero_page(before & PM_PFN))
-		p->zeroed++;
-	else if ((before & PM_PFN) == (after & PM_PFN))
-		p->reuse++;
-	else
-		p->copy++;
-	if (huge && neighbour_moved(addr, near) && !is_zero_page(near & PM_PFN))
-		p->moved_huge++;
-}
-
-static void do_write(struct proc *p, struct region *r)
-{
-	bool huge = !strcmp(r->kind, "thp") || !strcmp(r->kind, "hugetlb");
-
-	for (unsigned long i = p->first; i <= p->last; i++)
-		write_page(p, r->addr + i * PAGE, huge);
-}
-
-static void do_read(struct proc *p, struct region *r)
-{
-	for (unsigned long i = p->first; i <= p->last; i++) {
-		unsigned long addr = r->addr + i * PAGE;
-
-		p->fresh += !(pagemap_of(pagemap, addr) & PM_PRESENT);
-		(void)*(volatile uint64_t *)addr;
-	}
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? errno : 0;
 }
 
 static int file_region(size_t len)
@@ -349,10 +292,23 @@ static int do_op(struct proc *p, int slot)
 	case OP_MAP:
 		return do_map(r);
 	case OP_WRITE:
-		do_write(p, r);
-		return 0;
+	case OP_SYSWRITE:
+		return touch_write(p, r, pagemap);
+	case OP_POKE:
+		return touch_poke(p);
+	case OP_CLEARDIRTY:
+		return track_clear_dirty();
+	case OP_UFFD:
+		return track_uffd(r, p->arg);
+	case OP_WP:
+	case OP_UNWP:
+		return track_wp(addr, len, p->op == OP_WP);
+	case OP_SCAN:
+		return track_scan(pagemap, addr, len);
+	case OP_CPU:
+		return do_cpu(p->arg);
 	case OP_READ:
-		do_read(p, r);
+		touch_read(p, r, pagemap);
 		return 0;
 	case OP_FORK:
 		return do_fork(p);

@@ -60,19 +60,33 @@ static struct ct_line first_memory(const struct ct_site_group *g)
 	return l;
 }
 
-static void heads(const struct ct_text_report *t, struct ct_table *tab)
-{
-	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
+/* Columns that most recordings need not have. */
+struct columns {
+	bool zero_filled, unknown, stall;
+};
 
+static struct columns columns(const struct ct_text_report *t)
+{
+	struct columns c = { .stall = cowtrace_report_writes(t->r)->stall_ns != COWTRACE_UNKNOWN };
+
+	for (size_t i = 0; i < t->sites.nr; i++) {
+		c.zero_filled |= t->sites.v[i].zero_filled > 0;
+		c.unknown |= t->sites.v[i].unknown > 0;
+	}
+	return c;
+}
+
+static void heads(struct columns c, struct ct_table *tab)
+{
 	*tab = (struct ct_table){ .cells = NULL };
 	ct_table_head(tab, ">copied");
 	ct_table_head(tab, ">pages");
 	ct_table_head(tab, ">reused");
-	if (w->zero_filled)
+	if (c.zero_filled)
 		ct_table_head(tab, ")zero-filled");
-	if (w->unknown)
+	if (c.unknown)
 		ct_table_head(tab, ")unknown");
-	if (w->stall_ns != COWTRACE_UNKNOWN)
+	if (c.stall)
 		ct_table_head(tab, ">stall");
 	ct_table_head(tab, "<side");
 	ct_table_head(tab, "<memory");
@@ -88,11 +102,11 @@ static void row(const struct ct_text_report *t, struct ct_table *tab, const stru
 		      ct_format_share(s->copies, w->copies).s);
 	ct_table_cell(tab, "%s", ct_format_count(s->copies).s);
 	ct_table_cell(tab, "%s", ct_format_count(s->reuses).s);
-	if (w->zero_filled)
+	if (c.zero_filled)
 		ct_table_cell(tab, "%s", ct_format_count(s->zero_filled).s);
-	if (w->unknown)
+	if (c.unknown)
 		ct_table_cell(tab, "%s", ct_format_count(s->unknown).s);
-	if (w->stall_ns != COWTRACE_UNKNOWN)
+	if (c.stall)
 		ct_table_cell(tab, "%s", ct_format_ns(s->stall_ns).s);
 	ct_table_cell(tab, "%s", s->site->side);
 	ct_table_cell(tab, "%s", first_memory(s).text);
@@ -137,6 +151,7 @@ static const char *what(const struct ct_text_report *t)
 void ct_text_sites(const struct ct_text_report *t)
 {
 	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
+	const struct columns c = columns(t);
 	size_t all = t->sites.nr, shown = t->top ? ct_min(all, t->top) : all;
 	struct ct_table tab;
 
@@ -148,9 +163,9 @@ void ct_text_sites(const struct ct_text_report *t)
 			!t->side		     ? ""
 			: !strcmp(t->side, "parent") ? "PARENT"
 						     : "CHILD");
-	heads(t, &tab);
+	heads(c, &tab);
 	for (size_t i = 0; i < shown; i++)
-		row(t, &tab, &t->sites.v[i]);
+		row(t, c, &tab, &t->sites.v[i]);
 	if (shown)
 		ct_table_print(&tab, &t->term);
 	else

@@ -93,7 +93,8 @@ static void heads(struct columns c, struct ct_table *tab)
 	ct_table_head(tab, "<written by");
 }
 
-static void row(const struct ct_text_report *t, struct ct_table *tab, const struct ct_site_group *s)
+static void row(const struct ct_text_report *t, struct columns c, struct ct_table *tab,
+		const struct ct_site_group *s)
 {
 	const struct cowtrace_writes *w = cowtrace_report_writes(t->r);
 	struct ct_line line;

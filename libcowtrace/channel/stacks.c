@@ -30,6 +30,13 @@ int ct_stack_ask(struct ct_segment *seg, u64 *next, u64 pc, u64 sp, u64 *ret_tic
 	return 0;
 }
 
+void ct_stack_refuse(struct ct_segment *seg, u64 ticket)
+{
+	u32 state = CT_STACK_ASKED;
+
+	atomic_compare_exchange_strong(&place_of(seg, ticket)->state, &state, CT_STACK_LATE);
+}
+
 struct ct_stack *ct_stack_take(struct ct_segment *seg, u64 ticket, u64 pc, u64 sp)
 {
 	struct ct_stack *stack = place_of(seg, ticket);

@@ -49,6 +49,9 @@ enum ct_stack_answer {
  */
 int ct_stack_ask(struct ct_segment *seg, u64 *next, u64 pc, u64 sp, u64 *ret_ticket);
 
+/* Recorder.  Nobody was told of the place: as if the thread had moved on. */
+void ct_stack_refuse(struct ct_segment *seg, u64 ticket);
+
 /*
  * Handler.  Async-signal-safe, no system call.  NULL: not ours, not any more, or
  * too late; else to be filled and given back by ct_stack_done().

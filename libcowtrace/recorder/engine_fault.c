@@ -148,7 +148,7 @@ static bool is_racing(const struct ct_engine *e, const struct ct_engine_ctx *x, 
 	       now - e->recent[i].t_ns < RACE_NS;
 }
 
-static void remember_frame(struct ct_engine *e, const struct ct_engine_ctx *x, u64 pfn, u64 now)
+void ct_engine_remember(struct ct_engine *e, const struct ct_engine_ctx *x, u64 pfn, u64 now)
 {
 	u32 i = (u32)pfn & (CT_ENGINE_RECENT - 1);
 
@@ -253,35 +253,38 @@ static enum ct_no_site may_ask(struct ct_engine *e, struct ct_engine_ctx *x,
 	return outstanding(e, t->ticket) ? CT_NO_BLOCKED_SIGNAL : CT_SITE_KNOWN;
 }
 
-/* Between the unprotecting and the wake. */
-static void ask_stack(struct ct_engine *e, struct ct_engine_ctx *x, struct ct_engine_thread *t,
-		      const struct ct_where *at, struct ct_seen *seen)
+/* Takes a place for the stack; the thread does not know of it yet. */
+static void choose_place(struct ct_engine *e, struct ct_engine_ctx *x, struct ct_engine_thread *t,
+			 const struct ct_where *at, struct ct_seen *seen)
 {
-	struct ct_segment *seg = e->o.seg;
-	const struct ct_slot *slot;
 	u64 ticket;
-	int sig;
 
 	seen->no_site = may_ask(e, x, t);
 	if (seen->no_site != CT_SITE_KNOWN)
 		return;
-	if (ct_stack_ask(seg, &e->next_ticket, at->pc, at->sp, &ticket)) {
+	if (ct_stack_ask(e->o.seg, &e->next_ticket, at->pc, at->sp, &ticket)) {
 		seen->no_site = CT_NO_RECORDER_LATE;
 		return;
 	}
+	seen->ticket = ticket;
+	seen->no_site = CT_NO_BLOCKED_SIGNAL; /* until the answer is there */
+	t->ticket = ticket;
+}
+
+/* The signal wakes the thread: all that has to be known of the write is told by now. */
+static void ask_stack(struct ct_engine *e, const struct ct_engine_ctx *x,
+		      const struct ct_engine_thread *t)
+{
+	struct ct_segment *seg = e->o.seg;
+	const struct ct_slot *slot = &seg->slots[x->slot];
+	int sig;
+
 	/* An exec that begins now waits until we are through (ct_engine_hush()). */
-	slot = &seg->slots[x->slot];
 	atomic_store(&e->signalling, (u32)x->slot + 1);
 	sig = (int)slot->stack_signal;
 	if (atomic_load(&slot->no_stacks) != CT_STACKS_OK || sig < SIGRTMIN || sig > SIGRTMAX ||
-	    send_signal(x->pid, t->tid, sig, ticket)) {
-		ct_stack_drop(seg, ticket);
-		seen->no_site = CT_NO_STACK;
-	} else {
-		seen->ticket = ticket;
-		seen->no_site = CT_NO_BLOCKED_SIGNAL; /* until the answer is there */
-		t->ticket = ticket;
-	}
+	    send_signal(x->pid, t->tid, sig, t->ticket))
+		ct_stack_refuse(seg, t->ticket);
 	atomic_store(&e->signalling, 0);
 }
 
@@ -399,7 +402,7 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 	if (err)
 		return err;
 	if (t)
-		ask_stack(e, x, t, &at, &seen);
+		choose_place(e, x, t, &at, &seen);
 	else if (at.kernel)
 		keep_words(e, x, &at, &seen);
 	seen.flags |= (l.huge ? CT_SEEN_HUGE : 0) | (l.zero ? CT_SEEN_ZERO : 0);
@@ -407,9 +410,12 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 	seen.page = ct_page_of(addr);
 	seen.pfn = pfn;
 	seen.t_ns = ct_now_ns();
-	remember_frame(e, x, pfn, seen.t_ns);
-	/* Before the wake: when the program goes on, we know of the write. */
-	ct_engine_put(e, &seen);
+	ct_engine_remember(e, x, pfn, seen.t_ns);
+	/* Before the thread can go on: what it does then comes later. */
+	if (!ct_engine_put(e, &seen) && seen.ticket)
+		ct_stack_drop(e->o.seg, seen.ticket);
+	else if (t && seen.ticket)
+		ask_stack(e, x, t);
 	return ct_uffd_wake(x->fd, start, len);
 }
 

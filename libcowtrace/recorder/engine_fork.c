@@ -235,6 +235,7 @@ static void tell_unseen(struct ct_engine *e, const struct ct_engine_ctx *x, bool
 		.t_ns = ct_now_ns(),
 	};
 
+	ct_engine_remember(e, x, seen.pfn, seen.t_ns);
 	ct_engine_put(e, &seen);
 }
 

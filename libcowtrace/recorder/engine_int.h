@@ -117,6 +117,8 @@ int ct_engine_where(const struct ct_engine_thread *t, struct ct_where *ret);
 /* engine_fault.c */
 /* One fault; deferred where it cannot be resolved now.  -ESRCH: the memory has gone. */
 int ct_engine_fault(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 tid);
+/* x writes this frame now, or has just done so: its relatives cannot know who is first. */
+void ct_engine_remember(struct ct_engine *e, const struct ct_engine_ctx *x, u64 pfn, u64 now);
 /* Those that had to wait, as they are now. */
 void ct_engine_retry(struct ct_engine *e, struct ct_engine_ctx *x);
 /* A fork of this process has begun and not returned, by its own word. */

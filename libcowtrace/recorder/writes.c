@@ -260,7 +260,8 @@ static bool is_asleep(s32 tid)
 {
 	struct ct_proc_status st;
 
-	return !ct_proc_status_read(tid, &st) && !st.stopped && !st.running;
+	/* One that has ended has not stopped before its store. */
+	return ct_proc_status_read(tid, &st) || (!st.stopped && !st.running);
 }
 
 /*

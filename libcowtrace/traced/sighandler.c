@@ -182,10 +182,15 @@ bool ct_sighandler_before_exec(void)
 	if (!shim || !shim->stack_signal || shim->quiet)
 		return false;
 	ct_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &bit, &mask, sizeof(mask));
-	while (ct_sys4(SYS_rt_sigtimedwait, &bit, &info, &now, sizeof(bit)) == CT_STACK_SIGNAL)
-		if (nr < OTHERS_MAX &&
-		    !(shim->seg && is_asked(shim->seg, &info, (u64)info.si_value.sival_ptr)))
+	while (ct_sys4(SYS_rt_sigtimedwait, &bit, &info, &now, sizeof(bit)) == CT_STACK_SIGNAL) {
+		const u64 ticket = (u64)info.si_value.sival_ptr;
+
+		if (shim->seg && is_asked(shim->seg, &info, ticket))
+			ct_stack_take(shim->seg, ticket, 0,
+				      0); /* too late: nobody is to wait for it */
+		else if (nr < OTHERS_MAX)
 			others[nr++] = info;
+	}
 	for (i = 0; i < nr; i++)
 		send_again(&others[i]);
 	/* Blocked already: by a raw call, or because others sent the signal. */

@@ -61,6 +61,7 @@ WRITER(w_after)
 WRITER(w_tiny)
 WRITER(w_large)
 WRITER(w_deep)
+WRITER(w_astray)
 
 static void area_make(void)
 {
@@ -547,6 +548,38 @@ static void run_ends(void)
 	unshare_again(pid);
 }
 
+static void *back[5];
+
+static NOINLINE void on_other_stack(void)
+{
+	void *map;
+
+	w_astray(5);
+	map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	check(map != MAP_FAILED && !munmap(map, 4096));
+	__builtin_longjmp(back, 1);
+}
+
+/* A coroutine that has no caller: above its frame lies what looks like one and is none. */
+static NOINLINE void run_astray(void)
+{
+	static char other[65536] __attribute__((aligned(16)));
+	pid_t pid = share();
+
+	memset(other, 0x5a, sizeof(other));
+	if (!__builtin_setjmp(back)) {
+#if defined(__x86_64__)
+		__asm__ volatile("mov %0, %%rsp\n\tpushq $0x1234567\n\tjmp *%1"
+				 :
+				 : "r"(other + sizeof(other) - 256), "r"(on_other_stack)
+				 : "memory");
+#else
+		on_other_stack();
+#endif
+	}
+	unshare_again(pid);
+}
+
 /* What an image was given: blocked, ignored. */
 static void run_inherited(void)
 {
@@ -641,12 +674,19 @@ static void run_nothing(void)
 int main(int argc, char **argv)
 {
 	static const struct host_case cases[] = {
-		{ "threads", run_threads }, { "masks", run_masks },
-		{ "taken", run_taken },	    { "query", run_query },
-		{ "waits", run_waits },	    { "altstack", run_altstack },
-		{ "ends", run_ends },	    { "exec", run_exec },
-		{ "quiet", run_quiet },	    { "inherited", run_inherited },
-		{ "nothing", run_nothing }, { NULL, NULL },
+		{ "threads", run_threads },
+		{ "masks", run_masks },
+		{ "taken", run_taken },
+		{ "query", run_query },
+		{ "waits", run_waits },
+		{ "altstack", run_altstack },
+		{ "ends", run_ends },
+		{ "exec", run_exec },
+		{ "quiet", run_quiet },
+		{ "astray", run_astray },
+		{ "inherited", run_inherited },
+		{ "nothing", run_nothing },
+		{ NULL, NULL },
 	};
 
 	self = argv[0];

@@ -158,6 +158,8 @@ static int start_recorder(struct session *s, struct ct_err *err)
 	waitpid(s->recorder, NULL, 0);
 	if (n == sizeof(m) && m.type == CT_CTL_FAILED)
 		return ct_err_set(err, status_of_output(m.status), "%s", m.text);
+	if (n == sizeof(m) && m.type == CT_CTL_NO_ENGINE)
+		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "%s", m.text);
 	return ct_err_set(err, CT_EXIT_RECORD_FAILED, "the recorder did not start");
 }
 

@@ -44,9 +44,9 @@ static void send_msg(int fd, const struct ct_ctl_msg *m)
 	(void)!send(fd, m, sizeof(*m), MSG_NOSIGNAL);
 }
 
-static int fail(const struct ct_recorder_opts *o, int code, const char *text)
+static int fail(const struct ct_recorder_opts *o, enum ct_ctl_type type, int code, const char *text)
 {
-	struct ct_ctl_msg m = { .type = CT_CTL_FAILED, .status = code };
+	struct ct_ctl_msg m = { .type = type, .status = code };
 
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	send_msg(o->control_fd, &m);
@@ -152,12 +152,13 @@ static int refuse_uffd(const struct ct_recorder_opts *o, struct machine *m, int 
 	snprintf(text, sizeof(text),
 		 "the uffd engine cannot run here: %s; `cowtrace doctor` says what is missing, "
 		 "--engine census needs nothing",
-		 err == -ENOENT	 ? "there is no /dev/userfaultfd"
-		 : err == -EPERM ? "it needs CAP_SYS_PTRACE"
-				 : strerror(-err));
+		 err == -ENOENT	  ? "there is no /dev/userfaultfd"
+		 : err == -EPERM  ? "it needs CAP_SYS_PTRACE"
+		 : err == -EACCES ? "/dev/userfaultfd cannot be opened by this user"
+				  : strerror(-err));
 	if (m->dev >= 0)
 		close(m->dev);
-	return fail(o, err, text);
+	return fail(o, CT_CTL_NO_ENGINE, err, text);
 }
 
 /* Takes m->dev. */
@@ -294,20 +295,20 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 		return refuse_uffd(o, &m, ret);
 	ret = ct_store_create(o->output, &store, &err);
 	if (ret)
-		return fail(o, ret, err.text);
+		return fail(o, CT_CTL_FAILED, ret, err.text);
 	ret = ct_store_put_command(store, o->argv);
 	c = calloc(1, sizeof(*c));
 	if (ret || !c) {
 		ct_store_destroy(store);
 		free(c);
-		return fail(o, ret ? ret : -ENOMEM, "the trace could not be begun");
+		return fail(o, CT_CTL_FAILED, ret ? ret : -ENOMEM, "the trace could not be begun");
 	}
 	ret = ctx_init(c, o, store);
 	if (!ret && wants_uffd(o))
 		ret = start_engine(c, o, &m);
 	if (ret) {
 		ctx_fini(c);
-		return fail(o, ret, strerror(-ret));
+		return fail(o, CT_CTL_FAILED, ret, strerror(-ret));
 	}
 	put_metas(c, o);
 	note_limits(c);

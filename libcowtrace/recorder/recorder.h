@@ -28,6 +28,7 @@ struct ct_recorder_opts {
 enum ct_ctl_type {
 	CT_CTL_READY = 1, /* the trace is open: start the command */
 	CT_CTL_FAILED,	  /* it could not be: text, status */
+	CT_CTL_NO_ENGINE, /* the engine cannot run here; there is no trace: text, status */
 	CT_CTL_DONE,	  /* finished: totals; text: why the trace is incomplete, or "" */
 };
 

@@ -271,3 +271,46 @@ static was here" ]
 	status_is 0
 	ls "$dir"/cowtrace-"$(basename "$FORKER")"-[0-9]*.cowtrace
 }
+
+# The engine's needs, each taken away by itself.
+refuses_uffd()
+{
+	run --separate-stderr "$@" "$COWTRACE" record --engine uffd -o "$trace" -- touch "$dir/ran"
+	status_is 125
+	[[ "$stderr" == *"uffd engine cannot run here"*doctor*census* ]]
+	[ "$(wc -l <<<"$stderr")" = 1 ]
+	[ ! -e "$trace" ] && [ ! -e "$dir/ran" ]
+}
+
+@test "--engine uffd without CAP_SYS_PTRACE: 125, and why" {
+	[ "$(id -u)" = 0 ] || skip "needs root to give it up"
+	refuses_uffd setpriv --bounding-set -sys_ptrace
+	[[ "$stderr" == *CAP_SYS_PTRACE* ]]
+}
+
+@test "--engine uffd without /dev/userfaultfd: 125, and why" {
+	unshare -m true 2>/dev/null || skip "no mount namespace is permitted here"
+	cat >"$dir/no-device" <<-'END'
+		dev=$(mktemp -d)
+		mount -t tmpfs none "$dev"
+		cp -a /dev/null /dev/zero /dev/urandom "$dev"
+		mkdir "$dev/shm"
+		mount --bind /dev/shm "$dev/shm"
+		mount --move "$dev" /dev
+		rmdir "$dev"
+		exec "$@"
+	END
+	refuses_uffd unshare -m sh "$dir/no-device"
+	[[ "$stderr" == *"no /dev/userfaultfd"* ]]
+}
+
+@test "--engine uffd with vm.unprivileged_userfaultfd=0: the device does" {
+	[ -e /dev/userfaultfd ] || skip "no /dev/userfaultfd"
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 0 ] || skip "it is not 0 here"
+	trace=$dir/t.cowtrace
+	run --separate-stderr "$COWTRACE" record --engine uffd --quiet -o "$trace" -- "$FORKER" 2
+	status_is 0
+	run --separate-stderr "$COWTRACE" report --format json "$trace"
+	[[ "$output" == *'"sites"'*'"copies"'* ]]
+}

@@ -76,6 +76,25 @@ static void area_make(void)
 	fflush(stdout);
 }
 
+/* Where a library lies that we know nothing of. */
+static void library_print(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long start, end, first = 0, last = 0;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "libcowtrace-preload") &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2) {
+			first = first ? first : start;
+			last = end;
+		}
+	if (maps)
+		fclose(maps);
+	printf("library %#lx %#lx\n", first, last);
+	fflush(stdout);
+}
+
 /* All pages are shared from here on, until the child is let go. */
 static pid_t share(void)
 {
@@ -691,5 +710,6 @@ int main(int argc, char **argv)
 
 	self = argv[0];
 	area_make();
+	library_print();
 	return host_main(cases, argc, argv);
 }

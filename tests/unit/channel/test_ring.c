@@ -290,6 +290,16 @@ static void fork_in_handler(int sig)
 		forks++;
 }
 
+/* One of the handler's children has come to its end, and to a good one. */
+static void wait_for_one(void)
+{
+	int status;
+
+	assert_true(wait(&status) > 0);
+	/* A crash in the child, or an assertion that failed there, is a failure here. */
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /*
  * A handler forks in the middle of an append: both finish the same record.  A
  * child that was made just before the reservation appends the event once more.
@@ -318,7 +328,7 @@ static void test_fork_inside(void **state)
 			_exit(0);
 		/* A child that comes back a lap later is another test's. */
 		for (; waited < forks; waited++)
-			wait(NULL);
+			wait_for_one();
 		while (n % 64 == 0 && ct_ring_next(seg, &reader, 1, &got)) {
 			assert_true(intact(&got) && got.addr <= next);
 			twice += got.addr < next;
@@ -330,7 +340,7 @@ static void test_fork_inside(void **state)
 	if (getpid() != fork_host)
 		_exit(0);
 	for (; waited < forks; waited++)
-		wait(NULL);
+		wait_for_one();
 	while (ct_ring_next(seg, &reader, 1, &got))
 		next += got.addr == next;
 	assert_int_equal(next, n);

@@ -44,10 +44,19 @@ static void undecided(const struct ct_text_report *t, const struct cowtrace_agre
 		const struct cowtrace_undecided *u = &a->undecided[i];
 		char text[300];
 
+		/* Found copied when the clone was over: there was nothing to look at before. */
+		if (!*u->decides) {
+			snprintf(text, sizeof(text),
+				 "%s were seen only afterwards, while a fork came to its end: "
+				 "nothing was predicted",
+				 ct_format_count(u->writes).s);
+			ct_print_wrapped(&t->term, 2, text);
+			continue;
+		}
 		snprintf(text, sizeof(text),
 			 "%s uncertain: they hung on %.60s, which is not known; its ordinary value "
 			 "would have been right for %s of %s",
-			 ct_format_count(u->writes).s, *u->decides ? u->decides : "nothing named",
+			 ct_format_count(u->writes).s, u->decides,
 			 ct_format_count(u->likely_equal).s, ct_format_count(u->likely_total).s);
 		ct_print_wrapped(&t->term, 2, text);
 	}

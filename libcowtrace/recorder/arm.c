@@ -230,9 +230,9 @@ static bool lift_some(struct ct_watch *w)
 static void lifted(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	ct_rec_note(c, p->id, "info", "protection_lifted",
-		    "process %d had no relative for %llu ms: its memory is no longer protected, "
-		    "its writes are not watched until it forks again",
-		    p->pid, (unsigned long long)(c->linger_ns / CT_NSEC_PER_MSEC));
+		    "without a relative for %llu ms: its memory is no longer protected, its writes "
+		    "are not watched until it forks again",
+		    (unsigned long long)(c->linger_ns / CT_NSEC_PER_MSEC));
 	free(p->watch->armed);
 	p->watch->armed = NULL;
 	p->watch->idle_ns = 0;

@@ -224,7 +224,7 @@ static void tell_unseen(struct ct_engine *e, const struct ct_engine_ctx *x, bool
 		.flags = CT_SEEN_WINDOW,
 		.no_site = single ? CT_SITE_KNOWN : CT_NO_FORK_WINDOW,
 		.predicted = COWTRACE_UNCERTAIN,
-		.likely = COWTRACE_COPY,
+		.likely = COWTRACE_UNCERTAIN,
 		.decides = COWTRACE_NR_FIELDS,
 		.syscall = -1,
 		.ctx = x->id,

@@ -333,7 +333,8 @@ static void use_fork_stack(struct ct_rec_ctx *c, struct pending *p)
 /* The function at least, where there is no stack. */
 static u32 leaf_site(struct ct_rec_ctx *c, const struct pending *p)
 {
-	u64 pc = p->s.pc + 1;
+	/* Past a system call is a return address as it is. */
+	u64 pc = p->s.pc + (p->s.access == CT_ACCESS_USER);
 
 	return p->s.pc && p->w->proc ? ct_proc_site(c, p->w->proc, &pc, 1) : 0;
 }

@@ -173,6 +173,7 @@ enum {
 	CT_EV_EXEC_FAIL, /* the exec that was asked for returned; arg=errno */
 	CT_EV_SPAWN,	 /* vfork or posix_spawn: arg=1 vfork, 2 posix_spawn */
 	CT_EV_MODULES,	 /* dlopen or dlclose changed the set of modules */
+	CT_EV_REAPED,	 /* arg=pid of a child that a wait() has just told of: gone by t_ns */
 	CT_EV_LOSS,	 /* the shim could not do its work: arg=why (CT_LOSS_*) */
 	CT_EV_NR,
 };

@@ -39,7 +39,7 @@ static const char *const event_names[CT_EV_NR] = {
 	[CT_EV_UNTAG] = "untag",       [CT_EV_PHASE] = "phase",
 	[CT_EV_FORK] = "fork",	       [CT_EV_EXEC_FAIL] = "exec_fail",
 	[CT_EV_SPAWN] = "spawn",       [CT_EV_MODULES] = "modules",
-	[CT_EV_LOSS] = "loss",
+	[CT_EV_REAPED] = "reaped",     [CT_EV_LOSS] = "loss",
 };
 
 static void set_thp(struct ct_tag *t, const void *arg)
@@ -242,6 +242,17 @@ static void on_loss(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_eve
 	}
 }
 
+/* Its parent has waited for it before we heard of its end. */
+static void on_reaped(struct ct_rec_ctx *c, const struct ct_proc *p, const struct ct_event *ev)
+{
+	struct ct_proc *child = ct_proc_of_pid(c, (s32)ev->arg);
+	u64 now = ct_now_ns();
+
+	/* Pids of another namespace are somebody else's here. */
+	if (child && child->parent_id == p->id && !child->waited_ns)
+		child->waited_ns = ct_min(ev->t_ns, now);
+}
+
 static void tell_event(struct ct_rec_ctx *c, const struct ct_proc *p, const struct ct_event *ev,
 		       u32 site, const char *name)
 {
@@ -344,6 +355,9 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 		p->spawned_ns = ct_now_ns();
 		p->spawn_tid = (s32)ev->tid;
 		break;
+	case CT_EV_REAPED:
+		on_reaped(c, p, ev);
+		return; /* not worth a row: the process has its end */
 	case CT_EV_MODULES:
 		p->modmap_ns = 0;
 		break;

@@ -82,6 +82,9 @@ void ct_parting_killed(struct ct_rec_ctx *c, struct ct_proc *leaver, u64 told_ns
 	ct_parting_forget(q);
 	q->parting = ct_image_ref(q->last);
 	q->parted_ns = told_ns - TOLD_LATE_NS;
+	/* Whoever waited for it, and that may be the survivor itself, knew it before. */
+	if (leaver->waited_ns)
+		q->parted_ns = ct_min(q->parted_ns, leaver->waited_ns);
 }
 
 bool ct_parting_drop(struct ct_proc *q, const struct ct_drop *d)

@@ -173,7 +173,8 @@ struct ct_proc {
 	bool exec_read;	  /* the same before an exec, which may fail yet */
 	struct ct_image *exec_image;
 	u64 exec_ns;
-	u64 gone_ns; /* it has gone; kept for a child that has not spoken yet */
+	u64 waited_ns; /* CLOCK_MONOTONIC, when its parent heard of its end; 0: not yet */
+	u64 gone_ns;   /* it has gone; kept for a child that has not spoken yet */
 	char exec_path[128];
 	u64 spawned_ns; /* its newest vfork or posix_spawn, by thread spawn_tid; 0: looked at */
 	s32 spawn_tid;

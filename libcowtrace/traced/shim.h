@@ -20,6 +20,11 @@
 	X(clone)             \
 	X(posix_spawn)       \
 	X(posix_spawnp)      \
+	X(wait)              \
+	X(waitpid)           \
+	X(wait3)             \
+	X(wait4)             \
+	X(waitid)            \
 	X(execve)            \
 	X(execvpe)           \
 	X(fexecve)           \

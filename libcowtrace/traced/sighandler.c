@@ -33,7 +33,6 @@
 /* Signals of others that survive an exec on a thread's queue. */
 #define OTHERS_MAX 8u
 
-#if defined(__x86_64__)
 /*
  * The way back out of a handler.  Unwinders, debuggers' too, know these bytes;
  * the instruction before must belong to no function that has unwind tables.
@@ -43,13 +42,17 @@ __asm__(".text\n"
 	"	nop\n"
 	"	.hidden ct_sighandler_return\n"
 	"	.globl ct_sighandler_return\n"
-	"	.type ct_sighandler_return, @function\n"
+	"	.type ct_sighandler_return, %function\n"
 	"ct_sighandler_return:\n"
+#if defined(__x86_64__)
 	"	mov $15, %rax\n" /* rt_sigreturn */
 	"	syscall\n"
-	"	.size ct_sighandler_return, . - ct_sighandler_return\n");
-void ct_sighandler_return(void);
+#else
+	"	mov x8, #139\n"
+	"	svc #0\n"
 #endif
+	"	.size ct_sighandler_return, . - ct_sighandler_return\n");
+ct_hidden void ct_sighandler_return(void);
 
 static void interrupted_at(const ucontext_t *context, u64 *ret_pc, u64 *ret_sp)
 {
@@ -136,7 +139,8 @@ void ct_sighandler_install(struct ct_shim *shim, u32 idx)
 {
 	struct ct_ksigaction ours = {
 		.handler = on_signal,
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER_BIT,
+		.restorer = ct_sighandler_return,
 		.mask = ~0ULL,
 	};
 	struct ct_slot *slot = &shim->seg->slots[idx];
@@ -144,10 +148,6 @@ void ct_sighandler_install(struct ct_shim *shim, u32 idx)
 	struct ct_ksigaction old;
 	u64 mask = 0;
 
-#if defined(__x86_64__)
-	ours.flags |= SA_RESTORER_BIT;
-	ours.restorer = ct_sighandler_return;
-#endif
 	if (ct_ksigaction_call(CT_STACK_SIGNAL, NULL, &old))
 		return;
 	if ((u64)old.handler != (u64)SIG_DFL) {

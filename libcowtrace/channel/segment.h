@@ -267,6 +267,8 @@ struct ct_segment {
 
 	/* Threads that have our handler's stack: slot << 32 | tid, or 0 (threads.h). */
 	_Atomic u64 threads[CT_SEG_THREADS] __attribute__((aligned(64)));
+	/* Of each: its own small alternate stack, start page << 16 | pages, or 0 (threads.h). */
+	_Atomic u64 thread_stacks[CT_SEG_THREADS];
 
 	/*
 	 * Traced side only: who has which of its process's alternate stacks: a thread

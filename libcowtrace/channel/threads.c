@@ -9,11 +9,16 @@
 
 #include "channel/threads.h"
 
-_Static_assert(CT_SEG_THREADS == 1u << 15, "at() makes 15 bits");
+_Static_assert(CT_SEG_THREADS == 1u << 15, "index_of() makes 15 bits");
+
+static u32 index_of(s32 tid, u32 i)
+{
+	return ((((u32)tid * 2654435769u) >> 17) + i) & (CT_SEG_THREADS - 1);
+}
 
 static _Atomic u64 *at(struct ct_segment *seg, s32 tid, u32 i)
 {
-	return &seg->threads[((((u32)tid * 2654435769u) >> 17) + i) & (CT_SEG_THREADS - 1)];
+	return &seg->threads[index_of(tid, i)];
 }
 
 static u64 entry_of(u32 slot, s32 tid)
@@ -47,9 +52,12 @@ int ct_thread_enter(struct ct_segment *seg, u32 slot, s32 tid)
 			_Atomic u64 *place = at(seg, tid, i);
 			u64 entry = atomic_load_explicit(place, memory_order_relaxed);
 
-			if ((!entry || (pass && is_stale(seg, entry))) &&
-			    atomic_compare_exchange_strong(place, &entry, entry_of(slot, tid)))
-				return 0;
+			if ((entry && !(pass && is_stale(seg, entry))) ||
+			    !atomic_compare_exchange_strong(place, &entry, entry_of(slot, tid)))
+				continue;
+			atomic_store_explicit(&seg->thread_stacks[index_of(tid, i)], 0,
+					      memory_order_release);
+			return 0;
 		}
 	return -ENOSPC;
 }
@@ -66,13 +74,42 @@ void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid)
 	}
 }
 
-bool ct_thread_ready(struct ct_segment *seg, u32 slot, s32 tid)
+/* Where its entry is, or -1. */
+static s32 find(struct ct_segment *seg, u32 slot, s32 tid)
 {
 	const u64 entry = entry_of(slot, tid);
 	u32 i;
 
 	for (i = 0; i < CT_THREAD_WINDOW; i++)
 		if (atomic_load_explicit(at(seg, tid, i), memory_order_acquire) == entry)
-			return true;
-	return false;
+			return (s32)index_of(tid, i);
+	return -1;
+}
+
+void ct_thread_avoid(struct ct_segment *seg, u32 slot, s32 tid, u64 start, u64 len)
+{
+	const s32 i = find(seg, slot, tid);
+	const u64 first = ct_page_of(start);
+	const u64 nr = ct_min(ct_page_of(ct_page_up(start + len)) - first, (u64)UINT16_MAX);
+
+	/* Whole pages: a little too much is avoided. */
+	if (i >= 0)
+		atomic_store_explicit(&seg->thread_stacks[i], first << 16 | nr,
+				      memory_order_release);
+}
+
+bool ct_thread_ready(struct ct_segment *seg, u32 slot, s32 tid)
+{
+	return find(seg, slot, tid) >= 0;
+}
+
+bool ct_thread_ready_at(struct ct_segment *seg, u32 slot, s32 tid, u64 sp)
+{
+	const s32 i = find(seg, slot, tid);
+	u64 small;
+
+	if (i < 0)
+		return false;
+	small = atomic_load_explicit(&seg->thread_stacks[i], memory_order_acquire);
+	return ct_page_of(sp) - (small >> 16) >= (small & UINT16_MAX);
 }

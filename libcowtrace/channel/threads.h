@@ -21,7 +21,15 @@ int ct_thread_enter(struct ct_segment *seg, u32 slot, s32 tid);
 /* Traced side: no longer.  Nothing happens where it was not there. */
 void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid);
 
-/* Recorder.  Some 5 ns. */
+/*
+ * Traced side, by the thread itself, which has entered: not while its stack pointer
+ * lies in [start, start + len), an alternate stack of the program's that has room for
+ * one handler and not for two.
+ */
+void ct_thread_avoid(struct ct_segment *seg, u32 slot, s32 tid, u64 start, u64 len);
+
+/* Recorder.  Some 5 ns.  sp: the thread's stack pointer at its fault. */
 bool ct_thread_ready(struct ct_segment *seg, u32 slot, s32 tid);
+bool ct_thread_ready_at(struct ct_segment *seg, u32 slot, s32 tid, u64 sp);
 
 #endif

@@ -236,7 +236,7 @@ static void find_slot(struct ct_engine *e, struct ct_engine_ctx *x)
 
 /* May this thread be asked for its stack, and if not, why. */
 static enum ct_no_site may_ask(struct ct_engine *e, struct ct_engine_ctx *x,
-			       const struct ct_engine_thread *t)
+			       const struct ct_engine_thread *t, u64 sp)
 {
 	struct ct_segment *seg = e->o.seg;
 
@@ -244,7 +244,7 @@ static enum ct_no_site may_ask(struct ct_engine *e, struct ct_engine_ctx *x,
 	if (x->slot < 0 ||
 	    atomic_load_explicit(&seg->slots[x->slot].no_stacks, memory_order_acquire) !=
 		    CT_STACKS_OK ||
-	    !ct_thread_ready(seg, (u32)x->slot, t->tid))
+	    !ct_thread_ready_at(seg, (u32)x->slot, t->tid, sp))
 		return CT_NO_STACK;
 	/*
 	 * It has not answered yet: it faults in our own handler's frame, or it holds
@@ -259,7 +259,7 @@ static void choose_place(struct ct_engine *e, struct ct_engine_ctx *x, struct ct
 {
 	u64 ticket;
 
-	seen->no_site = may_ask(e, x, t);
+	seen->no_site = may_ask(e, x, t, at->sp);
 	if (seen->no_site != CT_SITE_KNOWN)
 		return;
 	if (ct_stack_ask(e->o.seg, &e->next_ticket, at->pc, at->sp, &ticket)) {

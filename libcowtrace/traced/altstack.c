@@ -35,6 +35,9 @@ __thread __attribute__((tls_model("initial-exec"))) struct ct_thread_state ct_th
 
 #define FEW_PIECES 16u
 
+/* A kernel that does not say how large its signal frame is has a small one. */
+#define FRAME_LEN_MIN 2048u
+
 /* The page above which a piece's stack lies stays PROT_NONE. */
 #define STACK_LEN (CT_PIECE_LEN - CT_PAGE_SIZE - 64)
 
@@ -63,9 +66,10 @@ void ct_altstack_reserve(struct ct_shim *shim)
 	ct_sys3(SYS_madvise, at, len, MADV_NOHUGEPAGE);
 	shim->stacks_start = (u64)at;
 	shim->stacks_end = (u64)at + len;
+	shim->stack_min_len = ct_max(frame_len, (size_t)FRAME_LEN_MIN) + CT_HANDLER_LEN;
 	/* Theirs may be in use when a signal of ours comes on top of it. */
-	shim->stack_min_len =
-		2 * ct_max(frame_len, (size_t)4096) + CT_HANDLER_LEN + PROGRAM_HANDLER_LEN;
+	shim->stack_nested_len = shim->stack_min_len + ct_max(frame_len, (size_t)FRAME_LEN_MIN) +
+				 PROGRAM_HANDLER_LEN;
 }
 
 void ct_altstack_unreserve(struct ct_shim *shim)
@@ -116,6 +120,24 @@ static void be_ready_no_longer(struct ct_segment *seg, u32 slot, s32 tid)
 		ct_thread_state.ready = false;
 }
 
+/* May this thread be asked, with the stack that it has set now? */
+static void settle(const struct ct_shim *shim, struct ct_segment *seg, u32 slot, s32 tid)
+{
+	bool ours;
+	stack_t now;
+
+	if (ct_sys2(SYS_sigaltstack, NULL, &now))
+		return;
+	ours = is_ours(shim, now.ss_sp);
+	if ((now.ss_flags & SS_DISABLE) || (!ours && now.ss_size < shim->stack_min_len)) {
+		be_ready_no_longer(seg, slot, tid);
+		return;
+	}
+	become_ready(seg, slot, tid);
+	if (!ours && now.ss_size < shim->stack_nested_len)
+		ct_thread_avoid(seg, slot, tid, (u64)now.ss_sp, now.ss_size);
+}
+
 bool ct_altstack_main(const struct ct_shim *shim, u32 slot)
 {
 	const s32 tid = (s32)ct_sys0(SYS_gettid);
@@ -127,8 +149,7 @@ bool ct_altstack_main(const struct ct_shim *shim, u32 slot)
 	memset(shim->seg->stack_owners[slot], 0, sizeof(shim->seg->stack_owners[slot]));
 	/* Another library's constructor has come before: its stack stays. */
 	if (!(old.ss_flags & SS_DISABLE)) {
-		if (old.ss_size >= shim->stack_min_len)
-			become_ready(shim->seg, slot, tid);
+		settle(shim, shim->seg, slot, tid);
 		return true;
 	}
 	if (!make_accessible(shim, 0) || ct_sys2(SYS_sigaltstack, &ours, NULL))
@@ -148,7 +169,7 @@ void ct_altstack_born(struct ct_segment *seg, u32 slot, s32 tid)
 		atomic_store_explicit(&seg->stack_owners[slot][me->piece - 1], tid,
 				      memory_order_relaxed);
 	if (me->ready)
-		become_ready(seg, slot, tid);
+		settle(ct_shim, seg, slot, tid);
 }
 
 static bool is_dead(s32 tid)
@@ -271,18 +292,13 @@ static bool readable(const stack_t *ss)
 	return ct_probe_ok(&probe, ss) && ct_probe_ok(&probe, (const char *)(ss + 1) - 1);
 }
 
-static void note_change(const struct ct_shim *shim, const stack_t *set)
+static void note_change(const struct ct_shim *shim)
 {
 	struct ct_self self;
 
 	/* A vfork child has its own stack and its parent's memory. */
-	if (!ct_self_get(&self))
-		return;
-	if ((set->ss_flags & SS_DISABLE) ||
-	    (!is_ours(shim, set->ss_sp) && set->ss_size < shim->stack_min_len))
-		be_ready_no_longer(self.seg, self.slot, self.tid);
-	else
-		become_ready(self.seg, self.slot, self.tid);
+	if (ct_self_get(&self))
+		settle(shim, self.seg, self.slot, self.tid);
 }
 
 int ct_altstack_call(const stack_t *new, stack_t *old)
@@ -297,7 +313,7 @@ int ct_altstack_call(const stack_t *new, stack_t *old)
 			set = stack_of(shim, ct_thread_state.piece - 1u);
 		ret = (int)ct_sys2(SYS_sigaltstack, &set, old);
 		if (!ret)
-			note_change(shim, &set);
+			note_change(shim);
 	} else {
 		ret = (int)ct_sys2(SYS_sigaltstack, new, old);
 	}

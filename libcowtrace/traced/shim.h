@@ -86,7 +86,8 @@ struct ct_shim {
 	bool uffd;
 	s32 stack_signal;
 	u64 stacks_start, stacks_end;
-	size_t stack_min_len; /* an alternate stack of the program's own must have */
+	/* Of an alternate stack of the program's own: room for our handler; on top of its own. */
+	size_t stack_min_len, stack_nested_len;
 	/* What an exec must pass on: "NAME=value", or empty. */
 	char env_recorder[192];
 	char env_preload[768];

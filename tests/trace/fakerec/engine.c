@@ -189,7 +189,7 @@ static s32 process_of(s32 tid)
 static const char *const no_stacks[] = { "yes", "not_yet", "taken", "quiet", "exec" };
 
 /* Why this thread is not asked, or NULL. */
-static const char *why_not(s32 pid, s32 tid, struct ct_slot **ret_slot)
+static const char *why_not(s32 pid, s32 tid, u64 sp, struct ct_slot **ret_slot)
 {
 	int idx = ct_slot_of_pid(engine.seg, pid);
 	u32 why;
@@ -200,7 +200,7 @@ static const char *why_not(s32 pid, s32 tid, struct ct_slot **ret_slot)
 	why = atomic_load(&(*ret_slot)->no_stacks);
 	if (why)
 		return no_stacks[ct_min(why, 4U)];
-	return ct_thread_ready(engine.seg, (u32)idx, tid) ? NULL : "thread";
+	return ct_thread_ready_at(engine.seg, (u32)idx, tid, sp) ? NULL : "thread";
 }
 
 static void send_ask(s32 pid, s32 tid, u32 signal, u64 ticket)
@@ -225,7 +225,7 @@ static bool serve_fault(struct image *image, u64 addr, s32 tid)
 	if (!image->pid)
 		image->pid = pid;
 	where = thread_where(pid, tid, &pc, &sp);
-	why = pid != image->pid ? "vfork" : where ? "kernel" : why_not(pid, tid, &slot);
+	why = pid != image->pid ? "vfork" : where ? "kernel" : why_not(pid, tid, sp, &slot);
 	if (!why && ct_stack_ask(engine.seg, &engine.next_ticket, pc, sp, &ticket))
 		why = "full";
 	if (ct_uffd_unprotect(image->fd, page, CT_PAGE_SIZE, why != NULL) == -EAGAIN) {

@@ -120,7 +120,7 @@ WANT = {
     "astray": yes("w_astray", "on_other_stack", 5),
     "query": yes("w_main", "run_query", 10),
     "waits": {**yes("w_before", "run_waits", 10), **yes("w_wait", "waiter", 5)},
-    "altstack": {**no("w_before", "thread", 10), **no("w_tiny", "thread", 10),
+    "altstack": {**yes("w_before", "with_stacks", 10), **no("w_tiny", "thread", 10),
                  **yes("w_main", "with_stacks", 10), **yes("w_large", "on_large", 10),
                  **yes("w_after", "with_stacks", 20), **yes("w_handler", "on_normal", 20)},
     "ends": {**yes("w_thread", "ends_by_exit", 30), **yes("w_thread", "returns", 30),

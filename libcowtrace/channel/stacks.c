@@ -17,16 +17,18 @@ static struct ct_stack *place_of(struct ct_segment *seg, u64 ticket)
 
 int ct_stack_ask(struct ct_segment *seg, u64 *next, u64 pc, u64 sp, u64 *ret_ticket)
 {
-	struct ct_stack *stack = place_of(seg, *next);
+	const u64 ticket = (*next)++;
+	struct ct_stack *stack = place_of(seg, ticket);
 
+	/* The next ask tries the next place: one that stays taken must not stop them all. */
 	if (atomic_load_explicit(&stack->state, memory_order_acquire) != CT_STACK_FREE)
 		return -ENOSPC;
 	stack->nr_pcs = 0;
 	stack->pc = pc;
 	stack->sp = sp;
-	atomic_store_explicit(&stack->ticket, *next, memory_order_relaxed);
+	atomic_store_explicit(&stack->ticket, ticket, memory_order_relaxed);
 	atomic_store_explicit(&stack->state, CT_STACK_ASKED, memory_order_release);
-	*ret_ticket = (*next)++;
+	*ret_ticket = ticket;
 	return 0;
 }
 

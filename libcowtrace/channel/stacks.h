@@ -45,7 +45,8 @@ enum ct_stack_answer {
 /*
  * Recorder.  Takes the next place for the instruction at pc with stack pointer sp.
  * Tickets count up from *next, which is the recorder's own and begins at 1.
- * Returns 0 and the ticket; -ENOSPC where the place is still in use.
+ * Returns 0 and the ticket; -ENOSPC where the place is still in use: then it is
+ * passed over, and the next ask may find room.
  */
 int ct_stack_ask(struct ct_segment *seg, u64 *next, u64 pc, u64 sp, u64 *ret_ticket);
 

@@ -221,8 +221,30 @@ static void check_tally(const struct ct_tally *a, const struct ct_tally *b)
 	assert_int_equal(a->kept, b->kept);
 }
 
+/* Which pages were told copied, and where each lies now. */
+struct told {
+	const struct scene *s;
+	u64 nr, nr_region[MAX_REGIONS + 1];
+	bool seen[NR]; /* by src */
+};
+
+static void note_copied(void *arg, u64 src, u64 page, size_t region)
+{
+	struct told *t = arg;
+
+	assert_true(src < NR && page < NR);
+	assert_false(t->seen[src]);
+	t->seen[src] = true;
+	assert_int_equal(t->s->src[page], src);
+	assert_int_equal(plain_outcome(t->s, page), CT_OUT_COPIED);
+	assert_int_equal(region, region_of(t->s, src));
+	t->nr_region[region]++;
+	t->nr++;
+}
+
 static void one_scene(struct scene *s)
 {
+	struct told told = { .s = s };
 	struct ct_tally got[MAX_REGIONS + 1] = { { 0 } }, want[MAX_REGIONS + 1] = { { 0 } };
 	struct ct_tally got_sum, want_sum = { 0 };
 	const struct ct_compare c = {
@@ -230,6 +252,8 @@ static void one_scene(struct scene *s)
 		.extents = &s->extents,
 		.now = s->now_img,
 		.judge = s->judged ? opinion : NULL,
+		.copied = note_copied,
+		.copied_arg = &told,
 		.regions = s->regions,
 		.nr_regions = s->nr_regions,
 		.tallies = got,
@@ -239,8 +263,11 @@ static void one_scene(struct scene *s)
 	plain_compare(s, want, &want_sum);
 	assert_int_equal(ct_compare_run(&c, &got_sum), 0);
 	check_tally(&got_sum, &want_sum);
-	for (i = 0; i <= s->nr_regions; i++)
+	for (i = 0; i <= s->nr_regions; i++) {
 		check_tally(&got[i], &want[i]);
+		assert_int_equal(told.nr_region[i], want[i].copied);
+	}
+	assert_int_equal(told.nr, want_sum.copied);
 	assert_int_equal(got_sum.kept + got_sum.copied + got_sum.dropped + got_sum.unknown,
 			 s->orig_img->pages);
 }

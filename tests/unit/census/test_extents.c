@@ -100,6 +100,29 @@ static void check_equal(const struct ct_extents *x, const struct plain *p)
 	}
 }
 
+/* The questions that are asked page by page, both ways. */
+static void check_lookups(const struct ct_extents *x, const struct plain *p)
+{
+	u64 place[NR] = { 0 }, i;
+
+	for (i = 0; i < NR; i++)
+		if (p->src[i] != GONE)
+			place[p->src[i]] = i;
+	for (i = 0; i < NR; i++) {
+		assert_int_equal(ct_extents_hold(x, i), p->src[i] != GONE);
+		assert_int_equal(ct_extents_source(x, i), p->src[i] != GONE ? p->src[i] : i);
+		assert_int_equal(ct_extents_place(x, i), place[i]);
+	}
+	/* Behind everything that was touched. */
+	assert_true(ct_extents_hold(x, NR + 5));
+	assert_int_equal(ct_extents_source(x, NR + 5), NR + 5);
+	assert_int_equal(ct_extents_place(x, NR + 5), NR + 5);
+	/* Behind all that there is. */
+	assert_false(ct_extents_hold(x, 1ULL << 50));
+	assert_int_equal(ct_extents_source(x, 1ULL << 50), 1ULL << 50);
+	assert_int_equal(ct_extents_place(x, 1ULL << 50), 0);
+}
+
 static void random_range(u64 *seed, u64 *ret_page, u64 *ret_pages)
 {
 	*ret_pages = below(seed, below(seed, 3) ? 8 : 120);
@@ -144,6 +167,7 @@ static void test_random(void **state)
 			random_step(&seed, &x, &p);
 			check_equal(&x, &p);
 		}
+		check_lookups(&x, &p);
 		ct_extents_fini(&x);
 	}
 }

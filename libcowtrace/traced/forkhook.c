@@ -246,6 +246,7 @@ void ct_fork_stamp(struct ct_fork *fork)
 		now = ct_now_ns();
 		if (!prepared_here(seg, fork))
 			return;
+		seg->slots[fork->slot].prepare_ns += (u32)(now - fork->clone_ns);
 	}
 	seg->slots[fork->slot].clone_ns = now;
 	atomic_store_explicit(&seg->slots[fork->parent].fork_began_ns, now, memory_order_relaxed);
@@ -391,8 +392,12 @@ static void settle(const struct ct_fork *fork, s32 ret, u64 back_ns)
 	if (!ct_self_get(&self) || self.slot != fork->parent)
 		return;
 	slot = slot_of(self.seg, fork);
-	if (slot)
+	if (slot) {
 		atomic_store_explicit(&slot->parent_ret, ret, memory_order_release);
+		/* Our own is older than the arming, which comes before the clone. */
+		ev.t_ns = slot->clone_ns;
+		ev.arg3 = back_ns - ev.t_ns;
+	}
 	ev.dur_ns = (u32)ct_min(ev.arg3, (u64)UINT32_MAX);
 	if (ret < 0)
 		ct_slot_unclaim(self.seg, (u32)fork->slot, fork->generation);

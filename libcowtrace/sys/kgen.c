@@ -11,12 +11,18 @@
  *   zero     the huge zero page: replaced by a huge page from 6.13 (and to 5.7)
  *   last     the only page left of a huge page: reused to 6.9
  *   split    a huge page mapped by PTEs and owned alone again: reused from 6.15
+ *   drain    a page held by a pipe and shared with a child that is gone is copied, but
+ *            this CPU's LRU batch is emptied first: not any more from g6b on
+ *
+ * What g2 does with KSM pages, and g1 does not, cannot be tried: it would take a
+ * running ksmd, which is the machine's to start.
  *
  * Invariant: nothing is decided by a version, and nothing of the caller's memory
  * is touched: all happens in a child.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,11 +35,13 @@
 
 #include "sys/kgen.h"
 
+#define KPF_LRU (1ULL << 5) /* of /proc/kpageflags */
+
 enum answer { NO, YES, UNKNOWN };
 
 struct probe {
 	struct ct_kgen *gen;
-	enum answer held, held_thp, shared, zero, last, split;
+	enum answer held, held_thp, shared, zero, last, split, drain;
 };
 
 static void say(struct probe *p, const char *fmt, ...) ct_printf(2, 3);
@@ -281,10 +289,78 @@ static enum answer try_last(void)
 	return frame_of(at) == before ? YES : NO;
 }
 
+/* Is the frame on an LRU list, and in no CPU's batch? */
+static bool on_lru(u64 frame)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	u64 flags = 0;
+
+	if (fd < 0 || pread(fd, &flags, 8, frame * 8) != 8)
+		flags = ~0ULL;
+	if (fd >= 0)
+		close(fd);
+	return flags & KPF_LRU;
+}
+
+/* One copy of a held page, with a fresh one as the witness of the batch. */
+static enum answer try_drain_once(void)
+{
+	char *at = mmap(NULL, 2 * CT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+	enum answer ret = UNKNOWN;
+	u64 held, fresh;
+	int fd[2];
+
+	if (at == MAP_FAILED)
+		return UNKNOWN;
+	madvise(at, 2 * CT_PAGE_SIZE, MADV_NOHUGEPAGE);
+	*(volatile char *)at = 1;
+	if (!hold(at, fd))
+		return UNKNOWN;
+	child_end(child_begin());
+	held = frame_of(at);
+	*(volatile char *)(at + CT_PAGE_SIZE) = 1;
+	fresh = frame_of(at + CT_PAGE_SIZE);
+	/* Somebody may have emptied the batch before. */
+	if (fresh && !on_lru(held) && !on_lru(fresh)) {
+		*(volatile char *)at = 2;
+		ret = frame_of(at) == held ? UNKNOWN : (on_lru(fresh) ? YES : NO);
+	}
+	close(fd[0]);
+	close(fd[1]);
+	munmap(at, 2 * CT_PAGE_SIZE);
+	return ret;
+}
+
+/*
+ * Others empty batches as well, or fill them until they are emptied, on a busy CPU all
+ * the time: each try is made where the scheduler likes it best.
+ */
+static enum answer try_drain(void)
+{
+	enum answer ret = UNKNOWN;
+	cpu_set_t all, one;
+	int kept = 0;
+
+	/* Frames are not shown: nothing to see, 16 times. */
+	if (!frame_of((char *)&kept) || sched_getaffinity(0, sizeof(all), &all))
+		return UNKNOWN;
+	for (int i = 0; i < 16 && ret != YES; i++) {
+		CPU_ZERO(&one);
+		CPU_SET(sched_getcpu(), &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		ret = try_drain_once();
+		kept += ret == NO;
+		sched_setaffinity(0, sizeof(all), &all);
+	}
+	return ret == YES ? YES : (kept > 2 ? NO : UNKNOWN);
+}
+
 static const char *by_mark(struct probe *p)
 {
+	/* The two differ in races only: without a look at frames it is not uncertain. */
 	if (p->split == YES)
-		return "g6";
+		return p->drain == NO ? "g6b" : "g6";
 	if (p->zero == YES)
 		return "g5-zero";
 	if (p->last == UNKNOWN || p->split == UNKNOWN || p->zero == UNKNOWN)
@@ -332,6 +408,9 @@ static void experiments(struct ct_kgen *gen)
 	p.split = try_split();
 	report(&p, p.split, "a huge page mapped by PTEs, owned alone again, written", "reused",
 	       "copied");
+	p.drain = p.split == YES ? try_drain() : UNKNOWN;
+	report(&p, p.drain, "a page that a pipe holds and a gone child shared, written",
+	       "this CPU's LRU batch was emptied first", "no LRU batch was emptied");
 	snprintf(gen->model, sizeof(gen->model), "%s", conclude(&p));
 }
 

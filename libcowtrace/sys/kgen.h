@@ -12,7 +12,8 @@
 
 struct ct_kgen {
 	char model[16]; /* a name of cowtrace_model_find() */
-	bool certain;	/* false: an experiment that would tell could not be made */
+	bool certain;	/* false: an experiment that would tell could not be made; of g6
+			 * and g6b, which differ in races only, g6 is said without one */
 	u64 took_ns;
 	size_t nr_evidence;
 	char evidence[CT_KGEN_MAX_EVIDENCE][160]; /* a sentence for each experiment */

@@ -31,7 +31,8 @@ static const struct ct_opt policy_opts[] = {
 	  OFFSET(model), NULL },
 	{ "state", 's', CT_OPT_STRING, "STATE",
 	  "the page's state: mapcount=1,refcount=2,swapcache,!lru;\n"
-	  "=? is not known; what is not named is as in an ordinary page",
+	  "=? is not known; what is not named is as in an ordinary page;\n"
+	  "addr=, vma_start=, vma_end=: does a huge page fit there?",
 	  OFFSET(state), NULL },
 	{ "all", 'a', CT_OPT_FLAG, NULL, "play by every model", OFFSET(all), NULL },
 	{ "format", 'f', CT_OPT_CHOICE, "FORMAT", "text for people, or json (default: text)",

@@ -7,6 +7,7 @@
  * Invariant: a state that is returned has passed cowtrace_page_state_check().
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -128,6 +129,29 @@ static int parse_flag(const char *text, uint32_t *ret, struct ct_err *err)
 	return ct_err_set(err, -EINVAL, "\"%s\" is neither yes nor no", text);
 }
 
+/* Where the write goes, and the bounds of its mapping: "addr=0x7f0000201000". */
+static u64 *place(struct cowtrace_page_state *st, const char *name)
+{
+	if (!strcmp(name, "addr"))
+		return &st->addr;
+	if (!strcmp(name, "vma_start"))
+		return &st->vma_start;
+	return strcmp(name, "vma_end") ? NULL : &st->vma_end;
+}
+
+static int parse_place(const char *name, const char *value, u64 *ret, struct ct_err *err)
+{
+	char *end;
+
+	if (!value || *value < '0' || *value > '9')
+		return ct_err_set(err, -EINVAL, "%s wants an address: %s=0x7f0000200000", name,
+				  name);
+	*ret = strtoull(value, &end, 0);
+	if (*end)
+		return ct_err_set(err, -EINVAL, "\"%s\" is not an address", value);
+	return 0;
+}
+
 /* One word: "swapcache", "!lru", "refcount=2", "locked=?". */
 static int parse_word(char *word, struct cowtrace_page_state *st, uint32_t *named,
 		      struct ct_err *err)
@@ -140,6 +164,8 @@ static int parse_word(char *word, struct cowtrace_page_state *st, uint32_t *name
 
 	if (value)
 		*value++ = '\0';
+	if (place(st, word))
+		return parse_place(word, value, place(st, word), err);
 	rc = find_field(word + no, &field, err);
 	if (rc)
 		return rc;
@@ -228,6 +254,9 @@ int ct_state_parse(const char *text, struct cowtrace_page_state *ret_st, struct 
 		if (rc)
 			return rc;
 	}
+	if ((st.addr || st.vma_start) && !st.vma_end)
+		return ct_err_set(err, -EINVAL,
+				  "addr says something together with vma_start and vma_end only");
 	fill_in(&st, named);
 	if (cowtrace_page_state_check(&st, &why))
 		return ct_err_set(err, -EINVAL, "no kernel can be in this state: %s", why);

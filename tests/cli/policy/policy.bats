@@ -83,8 +83,8 @@ json()
 @test "probe finds a generation, with evidence" {
 	policy probe --format json
 	[ "$status" = 0 ]
-	[ "$(json '(d["model"] in "g1 g2 g2-split g3 g4 g5 g5-late g5-zero g6".split(), len(d["evidence"]))')" = \
-		"(True, 6)" ]
+	[ "$(json '(d["model"] in "g1 g2 g2-split g3 g4 g5 g5-late g5-zero g6 g6b".split(), len(d["evidence"]))')" = \
+		"(True, 7)" ]
 }
 
 @test "impossible states are refused with a sentence" {
@@ -94,6 +94,8 @@ json()
 	refused "never exclusive"
 	policy compare --state order=9,refcount=3
 	refused "above refcount"
+	policy compare --state pmd,addr=0x250000,vma_start=0x200000,vma_end=0x300000
+	refused "a huge page does not fit"
 }
 
 @test "unknown names get the nearest one" {

@@ -160,6 +160,13 @@ static void test_refused(void **state)
 		{ "mapcount=", "not a number" },
 		{ "mapcount=99999999999999999999999", "not a number" },
 		{ "swapcache=maybe", "neither yes nor no" },
+		{ "addr", "wants an address" },
+		{ "vma_end=x", "wants an address" },
+		{ "addr=-1", "wants an address" },
+		{ "addr=0x12g", "not an address" },
+		{ "addr=0x1000", "vma_start and vma_end only" },
+		{ "vma_start=0x1000", "vma_start and vma_end only" },
+		{ "pmd,addr=0x250000,vma_start=0x200000,vma_end=0x300000", "does not fit" },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		  "so long a name" },
 	};
@@ -202,6 +209,7 @@ static void test_not_refused(void **state)
 		" ,, locked=1",
 		"lru=?",
 		"swapcache=true,locked=false,lru=no",
+		"pmd,addr=0x250000,vma_start=0x200000,vma_end=0x400000",
 	};
 
 	for (size_t i = 0; i < ct_array_size(fine); i++) {

@@ -204,6 +204,7 @@ ON_TARGET(dontneed, dontneed)
 ON_TARGET(free, free)
 ON_TARGET(pageout, pageout)
 ON_TARGET(split, split)
+ON_TARGET(splitfolio, split_folio)
 
 static int do_unmerge(struct player *pl)
 {
@@ -422,7 +423,7 @@ static const struct event events[] = {
 	{ "poke", 4, 5, do_poke },	 { "cleardirty", 2, 2, do_cleardirty },
 	{ "uffd", 4, 4, do_uffd },	 { "wp", 3, 4, do_wp },
 	{ "unwp", 3, 4, do_unwp },	 { "scan", 3, 4, do_wp },
-	{ "cpu", 3, 3, do_cpu },
+	{ "cpu", 3, 3, do_cpu },	 { "splitfolio", 3, 4, do_splitfolio },
 };
 
 const struct event *ct_event_find(const char *name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * KSM: two pages of equal content become one, and apart again.
+ * KSM: two pages of equal content become one, and apart again; and what it does first,
+ * a large folio broken up wherever it is mapped.
  *
  * Invariant: a KSM page is small, exclusive to nobody, and no entry of it is
  * writable.
@@ -27,6 +28,24 @@ static int make_small(struct ct_ledger *l, u32 frame, struct ct_effect *eff)
 	}
 	ct_block_split_folio(l, frame);
 	return ct_result(l, 0);
+}
+
+int ct_ledger_split_folio(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff)
+{
+	struct proc *p;
+	int rc;
+
+	rc = ct_range_check(l, pid, page, nr, &p);
+	for (u64 end = page + nr; !rc && page < end; page++) {
+		struct unit *u = ct_unit_find(p, page);
+		ct_pte pte = u ? ct_pte_get(u, page & UNIT_MASK) : PTE_NONE;
+
+		if (ct_pte_kind(pte) != PTE_PRESENT || (ct_frame_see(l, pte)->flags & FR_HUGETLB))
+			continue;
+		rc = make_small(l, pte & PTE_FRAME_MASK, eff);
+		rc = rc == -EBUSY ? 0 : rc;
+	}
+	return rc;
 }
 
 static int find(struct ct_ledger *l, u32 pid, u64 page, struct proc **ret_p, struct unit **ret_u)

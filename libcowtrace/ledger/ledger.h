@@ -118,6 +118,8 @@ int ct_ledger_advise(struct ct_ledger *l, u32 pid, u64 page, u64 nr, enum ct_adv
 int ct_ledger_remap(struct ct_ledger *l, u32 pid, u64 from, u64 nr, u64 to, struct ct_effect *eff);
 /* Huge mappings that the range touches become small ones. */
 int ct_ledger_split(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff);
+/* Large folios that the range touches become small pages, in every process; held ones stay. */
+int ct_ledger_split_folio(struct ct_ledger *l, u32 pid, u64 page, u64 nr, struct ct_effect *eff);
 /* MADV_COLLAPSE of whole units.  -EBUSY: a page is pinned; -EINVAL: not whole. */
 int ct_ledger_collapse(struct ct_ledger *l, u32 pid, u64 page, u64 nr);
 

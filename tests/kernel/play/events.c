@@ -213,6 +213,24 @@ static void do_cpu(const struct event *ev)
 		check(ev, p->error);
 }
 
+/* By the kernel's debugging file, which takes a process and addresses from 5.13. */
+static void do_splitfolio(const struct event *ev)
+{
+	struct proc *p = on_range(ev);
+	const struct region *r;
+	char text[96];
+
+	if (!p)
+		return;
+	r = &p->regions[p->region];
+	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx", p->pid, r->addr + p->first * PAGE,
+		 r->addr + (p->last + 1) * PAGE);
+	if (!put("/sys/kernel/debug/split_huge_pages", text))
+		skip("no way to split a folio here");
+	else if (call(p, OP_LARGE) == EBUSY)
+		skip("line %d: the folio was not split", ev->line);
+}
+
 static void do_cleardirty(const struct event *ev)
 {
 	struct proc *p = want_proc(ev, 1);
@@ -373,14 +391,23 @@ void play_event(const struct event *ev)
 		const char *name;
 		void (*fn)(const struct event *ev);
 	} own[] = {
-		{ "map", do_map },	   { "write", do_write },
-		{ "fork", do_fork },	   { "exit", do_exit },
-		{ "exec", do_exec },	   { "advise", do_advise },
-		{ "merge", do_merge },	   { "remap", do_remap },
-		{ "unmerge", do_unmerge }, { "option", do_option },
-		{ "syswrite", do_write },  { "poke", do_poke },
-		{ "uffd", do_uffd },	   { "scan", do_scan },
-		{ "cpu", do_cpu },	   { "cleardirty", do_cleardirty },
+		{ "map", do_map },
+		{ "write", do_write },
+		{ "fork", do_fork },
+		{ "exit", do_exit },
+		{ "exec", do_exec },
+		{ "advise", do_advise },
+		{ "merge", do_merge },
+		{ "remap", do_remap },
+		{ "unmerge", do_unmerge },
+		{ "option", do_option },
+		{ "syswrite", do_write },
+		{ "poke", do_poke },
+		{ "uffd", do_uffd },
+		{ "scan", do_scan },
+		{ "cpu", do_cpu },
+		{ "cleardirty", do_cleardirty },
+		{ "splitfolio", do_splitfolio },
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

@@ -104,6 +104,7 @@ void init_main(void)
 	mkdir("/dev", 0755);
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sys", "/sys", "sysfs", 0, NULL);
+	mount("debug", "/sys/kernel/debug", "debugfs", 0, NULL);
 	mount("dev", "/dev", "devtmpfs", 0, NULL);
 	load_modules();
 	uname(&un);

@@ -53,6 +53,7 @@ enum op {
 	OP_UNWP,
 	OP_SCAN,
 	OP_CPU,
+	OP_LARGE,
 };
 
 struct region {
@@ -148,6 +149,7 @@ void drain(bool all_cpus);
 /* host.c: what is set for a scenario and put back after it */
 bool host_init(void);
 bool setting(const char *path, const char *value);
+bool put(const char *path, const char *value); /* not put back */
 void settings_restore(void);
 bool swap_on(const char *kind);
 void swap_off(void);

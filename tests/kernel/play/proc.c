@@ -30,6 +30,7 @@
 #endif
 
 #define KPF_WRITEBACK (1ULL << 8)
+#define KPF_THP (1ULL << 22) /* of large folios of any size */
 
 static int pagemap = -1;
 static struct pin pins[MAX_PINS];
@@ -307,6 +308,8 @@ static int do_op(struct proc *p, int slot)
 		return track_scan(pagemap, addr, len);
 	case OP_CPU:
 		return do_cpu(p->arg);
+	case OP_LARGE:
+		return frame_is(pagemap_of(pagemap, addr) & PM_PFN, KPF_THP) ? EBUSY : 0;
 	case OP_READ:
 		touch_read(p, r, pagemap);
 		return 0;

@@ -161,6 +161,35 @@ static int cleared_dirty(struct ct_ledger *l, struct ct_effect *e)
 	return 0;
 }
 
+/* Broken up wherever it is mapped, unless something holds it. */
+static int broken_up(struct ct_ledger *l, struct ct_effect *e)
+{
+	struct cowtrace_page_state st;
+
+	MAP(A, 512, THP);
+	MAP(B, 8, SMALL);
+	MAP(C, 512, HUGETLB);
+	WRITE(1, A, 512);
+	WRITE(1, B, 4);
+	WRITE(1, C, 1);
+	OK(ct_ledger_pin(l, 1, A, CT_PIN_GET, e));
+	FORK(1, 2);
+	OK(ct_ledger_split_folio(l, 1, A, 512, e));
+	STATE(1, A);
+	assert_int_equal(st.order, COWTRACE_HUGE_ORDER);
+	OK(ct_ledger_unpin(l, 1, A));
+	FRESH();
+	OK(ct_ledger_split_folio(l, 1, A, 512, e));
+	OK(ct_ledger_split_folio(l, 1, B, 600, e));
+	OK(ct_ledger_split_folio(l, 1, C, 512, e));
+	assert_int_equal(e->split, 2);
+	STATE(2, A + 9);
+	assert_int_equal(st.order, 0);
+	assert_int_equal(st.mapcount, 2);
+	IS(ct_ledger_split_folio(l, 99, A, 1, e), -ESRCH);
+	return 0;
+}
+
 int (*const track_stories[])(struct ct_ledger *l, struct ct_effect *e) = {
-	marked_huge, unwatched, unwatchable, marked_small, cleared_dirty, NULL,
+	marked_huge, unwatched, unwatchable, marked_small, cleared_dirty, broken_up, NULL,
 };

@@ -216,6 +216,7 @@ int ct_ledger_create(const struct ct_ledger_options *opts, struct ct_ledger **re
 		return -ENOMEM;
 	memcpy(&l->opts, opts, ct_min(opts->sz, sizeof(*opts)));
 	l->has_mark = v.reason == COWTRACE_REASON_ANON_EXCLUSIVE;
+	l->knows_pins = ct_rules_get(opts->model)->pin_copies;
 	l->has_slots = ct_rules_get(opts->model)->has_slots;
 	l->whole_swap = ct_rules_get(opts->model)->whole_swap;
 	l->memory = sizeof(*l);

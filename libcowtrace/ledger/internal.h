@@ -129,6 +129,7 @@ struct pin {
 struct ct_ledger {
 	struct ct_ledger_options opts;
 	bool has_mark;
+	bool knows_pins; /* FOLL_PIN is told from other references (5.9) */
 	bool has_slots;	 /* the kernel knows owners by the slots of 6.15 only */
 	bool whole_swap; /* large folios come back from swap in one piece (6.11) */
 	bool broken;	 /* an allocation failed, or a count is full: trust nothing */

@@ -103,14 +103,28 @@ int ct_ledger_uffd_protect(struct ct_ledger *l, u32 pid, u64 page, u64 nr, bool 
 	return ct_result(l, rc);
 }
 
+/* DMA into a page that the next write would copy: from 5.10 it stays writable (9348b73c2e1b). */
+static bool stays(const struct ct_ledger *l, ct_pte pte)
+{
+	const struct folio *fo;
+
+	if (!l->knows_pins || ct_pte_kind(pte) != PTE_PRESENT)
+		return false;
+	fo = ct_folio_see(l, pte);
+	return fo ? fo->pins : ct_frame_see(l, pte)->extra >= PIN_BIAS;
+}
+
 static void clean(const struct ct_ledger *l, struct unit *u)
 {
 	if (!u->is_each) {
-		u->same = marked(l, u->same, true, true);
+		/* The kernel does not ask where a PMD maps the page. */
+		if (u->pmd || !stays(l, u->same))
+			u->same = marked(l, u->same, true, true);
 		return;
 	}
 	for (u32 i = 0; i < UNIT_PAGES; i++)
-		u->each[i] = marked(l, u->each[i], true, true);
+		if (!stays(l, u->each[i]))
+			u->each[i] = marked(l, u->each[i], true, true);
 }
 
 int ct_ledger_clear_dirty(struct ct_ledger *l, u32 pid)

@@ -155,9 +155,10 @@ static int cleared_dirty(struct ct_ledger *l, struct ct_effect *e)
 	WRITE(1, C + 512, 512);
 	/* What is pinned stays writable where PTEs map it: one by one, and of a folio. */
 	OK(ct_ledger_pin(l, 1, C, CT_PIN_LONGTERM, e));
+	OK(ct_ledger_pin(l, 1, A + 3, CT_PIN_LONGTERM, e));
 	SPLIT(1, A, 512);
 	OK(ct_ledger_clear_dirty(l, 1));
-	OK(ct_ledger_pin(l, 1, A + 3, CT_PIN_LONGTERM, e));
+	WRITE(1, A + 3, 1);
 	OK(ct_ledger_clear_dirty(l, 1));
 	WRITE(1, A, 512);
 	/* Told apart by the child on the side of the frames, clean on this one. */

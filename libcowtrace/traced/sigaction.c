@@ -11,13 +11,18 @@
 #include <time.h>
 
 #include "base/rawsys.h"
+#include "channel/stacks.h"
 #include "traced/shim.h"
 #include "traced/sigaction.h"
 #include "traced/sighandler.h"
 #include "traced/thread.h"
 
-/* A signal that the recorder was just about to send has arrived. */
+/*
+ * What the recorder was just about to ask has been asked; and how many times more
+ * to wait for the answers, which a thread that is not scheduled gives late.
+ */
 #define IN_FLIGHT_NS 1000000
+#define IN_FLIGHT_TRIES 50
 
 static bool has_handler(void)
 {
@@ -58,17 +63,31 @@ static void masks_become_real(struct ct_slot *slot)
 	}
 }
 
-/* The program wants the signal for itself. */
+/* Some thread, of whatever process, has a signal of ours on its way. */
+static bool is_asked_anywhere(struct ct_segment *seg)
+{
+	u32 i;
+
+	for (i = 0; i < CT_SEG_STACKS; i++)
+		if (atomic_load_explicit(&seg->stacks[i].state, memory_order_acquire) ==
+		    CT_STACK_ASKED)
+			return true;
+	return false;
+}
+
+/* The program wants the signal for itself; none of ours may come to its handler. */
 static void give_up(const struct ct_self *self)
 {
 	const struct timespec in_flight = { .tv_nsec = IN_FLIGHT_NS };
 	struct ct_slot *slot = slot_of(self);
-	u32 ok = CT_STACKS_OK;
+	u32 ok = CT_STACKS_OK, tries = 0;
 
 	if (!atomic_compare_exchange_strong_explicit(&slot->no_stacks, &ok, CT_STACKS_TAKEN,
 						     memory_order_acq_rel, memory_order_relaxed))
 		return;
-	ct_sys2(SYS_nanosleep, &in_flight, NULL);
+	do
+		ct_sys2(SYS_nanosleep, &in_flight, NULL);
+	while (is_asked_anywhere(self->seg) && ++tries < IN_FLIGHT_TRIES);
 	masks_become_real(slot);
 }
 

@@ -318,6 +318,30 @@ static void run_taken(void)
 	unshare_again(pid);
 }
 
+static void *busy_writes(void *arg)
+{
+	w_thread(400);
+	return arg;
+}
+
+/* Taken while all threads are being asked: none of that comes to the handler. */
+static void run_taking(void)
+{
+	struct sigaction act = { .sa_sigaction = noted, .sa_flags = SA_SIGINFO | SA_RESTART };
+	pthread_t thread[4];
+	pid_t pid = share();
+	int i;
+
+	for (i = 0; i < 4; i++)
+		check(!pthread_create(&thread[i], NULL, busy_writes, NULL));
+	usleep(3000);
+	check(!sigaction(SIG, &act, NULL));
+	for (i = 0; i < 4; i++)
+		check(!pthread_join(thread[i], NULL));
+	check(!ctl->seen);
+	unshare_again(pid);
+}
+
 static void run_query(void)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, old;
@@ -693,19 +717,13 @@ static void run_nothing(void)
 int main(int argc, char **argv)
 {
 	static const struct host_case cases[] = {
-		{ "threads", run_threads },
-		{ "masks", run_masks },
-		{ "taken", run_taken },
-		{ "query", run_query },
-		{ "waits", run_waits },
-		{ "altstack", run_altstack },
-		{ "ends", run_ends },
-		{ "exec", run_exec },
-		{ "quiet", run_quiet },
-		{ "astray", run_astray },
-		{ "inherited", run_inherited },
-		{ "nothing", run_nothing },
-		{ NULL, NULL },
+		{ "threads", run_threads },   { "masks", run_masks },
+		{ "taken", run_taken },	      { "query", run_query },
+		{ "taking", run_taking },     { "waits", run_waits },
+		{ "altstack", run_altstack }, { "ends", run_ends },
+		{ "exec", run_exec },	      { "quiet", run_quiet },
+		{ "astray", run_astray },     { "inherited", run_inherited },
+		{ "nothing", run_nothing },   { NULL, NULL },
 	};
 
 	self = argv[0];

@@ -128,7 +128,7 @@ static int listen_on(unsigned int port)
 
 int main(int argc, char **argv)
 {
-	struct cowtrace_heap_opts o = { .sz = sizeof(o) };
+	struct cowtrace_heap_opts o = { .sz = sizeof(o), .flags = COWTRACE_HEAP_DENSE_WRITES };
 	int listener, err;
 
 	if (argc < 3) {

@@ -23,7 +23,10 @@
 
 #define MAX_BATCH 16
 
-/* Pages [page, page + nr) of one unit, all protected; its lock is held. */
+/*
+ * Pages [page, page + nr) of one unit, its lock held.  Dirty ones among them are no
+ * harm: every snapshot has its slot of those.
+ */
 struct span {
 	struct cowtrace_heap *h;
 	u64 page;
@@ -160,6 +163,19 @@ static bool in_one_piece(struct cowtrace_heap *h, u64 unit, bool run_goes_on)
 	return !anybody_needs(h, page, end) || all_zero(h, page, end);
 }
 
+/* Has an eighth of the unit been written since the last take? */
+static bool is_dense(const struct cowtrace_heap *h, u64 first)
+{
+	u32 nr = 0;
+
+	if (!h->dense || first + CT_HUGE_PAGES > h->nr_pages)
+		return false;
+	for (u64 w = first / 64; w < (first + CT_HUGE_PAGES) / 64; w++)
+		nr += (u32)__builtin_popcountll(
+			atomic_load_explicit(&h->dirty.word[w], memory_order_relaxed));
+	return nr >= CT_HUGE_PAGES / 8;
+}
+
 /* What to release with this page: at least itself, at most the rest of its unit. */
 static struct span choose(struct cowtrace_heap *h, u64 page)
 {
@@ -177,6 +193,8 @@ static struct span choose(struct cowtrace_heap *h, u64 page)
 		u->next = CT_HUGE_PAGES;
 		return (struct span){ h, first, CT_HUGE_PAGES };
 	}
+	if (!run && is_dense(h, first))
+		return (struct span){ h, page & ~(u64)(MAX_BATCH - 1), MAX_BATCH };
 	run = ct_min(run ? run * 2 : 1, (u32)MAX_BATCH);
 	last = ct_min(first + CT_HUGE_PAGES, h->nr_pages);
 	end = ct_min(page + run, last);

@@ -43,7 +43,8 @@ static int read_opts(const struct cowtrace_heap_opts *opts, struct cowtrace_heap
 	if ((unsigned int)o.pages > COWTRACE_PAGES_HUGE ||
 	    (unsigned int)o.serve > COWTRACE_SERVE_SIGNAL ||
 	    (unsigned int)o.at_limit > COWTRACE_LIMIT_INVALIDATE ||
-	    o.flags & ~COWTRACE_HEAP_USER_FAULTS || (o.saved_max && o.saved_max < CT_PAGE_SIZE))
+	    o.flags & ~(COWTRACE_HEAP_USER_FAULTS | COWTRACE_HEAP_DENSE_WRITES) ||
+	    (o.saved_max && o.saved_max < CT_PAGE_SIZE))
 		return -EINVAL;
 	*ret = o;
 	return 0;
@@ -124,6 +125,7 @@ static int build(struct cowtrace_heap *h, const struct cowtrace_heap_opts *o)
 	h->nr_pages = h->len >> CT_PAGE_SHIFT;
 	h->nr_units = (h->nr_pages + CT_HUGE_PAGES - 1) / CT_HUGE_PAGES;
 	h->huge = o->pages == COWTRACE_PAGES_HUGE;
+	h->dense = o->flags & COWTRACE_HEAP_DENSE_WRITES;
 	h->serve = o->serve;
 	h->at_limit = o->at_limit;
 	h->stall_max_ns = o->stall_max_ns;

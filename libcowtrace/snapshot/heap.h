@@ -76,7 +76,7 @@ struct cowtrace_heap {
 	char *base;
 	size_t len;
 	u64 nr_pages, nr_units;
-	bool owns_memory, huge;
+	bool owns_memory, huge, dense;
 	enum cowtrace_serve serve;
 	enum cowtrace_at_limit at_limit;
 	u64 stall_max_ns;

@@ -5,6 +5,7 @@
  * usage: snapshot-stress [-t THREADS] [-w WRITES] [-a ALIVE] [-s] [-H] [-u] [-m MIB] [-o] [-k]
  *   -w writes of all threads together     -a snapshots alive at once
  *   -s served by signal, not by thread    -H huge pages
+ *   -d dense writes
  *   -u user faults only                   -o page the heap out to swap meanwhile
  *   -k readers that end at random: a process at the other end of a socket that is
  *      killed, and a thread whose snapshot is released under it
@@ -272,7 +273,7 @@ int main(int argc, char **argv)
 	size_t mib = 4;
 	int opt, err;
 
-	while ((opt = getopt(argc, argv, "t:w:a:sHum:okv")) != -1) {
+	while ((opt = getopt(argc, argv, "t:w:a:sHudm:okv")) != -1) {
 		switch (opt) {
 		case 't':
 			t.run.nr_threads = (uint32_t)atoi(optarg);
@@ -291,6 +292,9 @@ int main(int argc, char **argv)
 			break;
 		case 'u':
 			o.flags = COWTRACE_HEAP_USER_FAULTS;
+			break;
+		case 'd':
+			o.flags |= COWTRACE_HEAP_DENSE_WRITES;
 			break;
 		case 'm':
 			mib = strtoull(optarg, NULL, 10);

@@ -35,6 +35,8 @@ static const struct way snap_ways[] = {
 	{ "signal, huge", COWTRACE_SERVE_SIGNAL, COWTRACE_PAGES_HUGE, 0 },
 	{ "thread, small, user faults", COWTRACE_SERVE_THREAD, COWTRACE_PAGES_SMALL,
 	  COWTRACE_HEAP_USER_FAULTS },
+	{ "signal, small, dense", COWTRACE_SERVE_SIGNAL, COWTRACE_PAGES_SMALL,
+	  COWTRACE_HEAP_DENSE_WRITES },
 };
 #define NR_WAYS (sizeof(snap_ways) / sizeof(*snap_ways))
 

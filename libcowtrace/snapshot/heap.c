@@ -254,6 +254,8 @@ void cowtrace_heap_destroy(struct cowtrace_heap *heap)
 		return;
 	if (!heap->alive_mark || atomic_load(heap->alive_mark))
 		stop(heap);
+	/* In a child too: its handler would look there. */
+	ct_snap_signal_stop(heap);
 	if (heap->uffd.fd >= 0)
 		close(heap->uffd.fd);
 	if (heap->views.uffd.fd >= 0)

@@ -19,6 +19,7 @@
 static struct {
 	_Atomic u32 lock; /* of starting and stopping */
 	u32 nr;
+	bool forks_known;
 	struct sigaction before;
 	struct {
 		_Atomic u64 start; /* 0: free */
@@ -94,6 +95,26 @@ static void uninstall(void)
 		sigaction(SIGBUS, &ct_snap_signal.before, NULL);
 }
 
+static void before_fork(void)
+{
+	ct_snap_lock(&ct_snap_signal.lock);
+}
+
+static void after_fork(void)
+{
+	ct_snap_unlock(&ct_snap_signal.lock);
+}
+
+/* A child must not find the lock held by a thread that it has not. */
+static int know_forks(void)
+{
+	int err = ct_snap_signal.forks_known ? 0
+					     : pthread_atfork(before_fork, after_fork, after_fork);
+
+	ct_snap_signal.forks_known = !err;
+	return -err;
+}
+
 int ct_snap_signal_start(struct cowtrace_heap *h)
 {
 	u64 sig = ct_snap_signals_block();
@@ -104,7 +125,9 @@ int ct_snap_signal_start(struct cowtrace_heap *h)
 	while (i < MAX_HEAPS && ct_snap_signal.heaps[i].start)
 		i++;
 	if (i < MAX_HEAPS)
-		err = ct_snap_signal.nr ? 0 : install();
+		err = know_forks();
+	if (!err && !ct_snap_signal.nr)
+		err = install();
 	if (!err) {
 		ct_snap_signal.heaps[i].heap = h;
 		ct_snap_signal.heaps[i].len = h->len;

@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #define LEN (4 * MIB)
@@ -18,6 +20,16 @@
 		if (!(cond))                    \
 			_exit(__LINE__ & 0xff); \
 	} while (0)
+
+/* A child ends with its parent, also where that fails. */
+static pid_t fork_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
 
 static int wait_for(pid_t pid)
 {
@@ -75,7 +87,7 @@ static void test_child(void **state)
 	s = snap_take(h);
 	ok(cowtrace_snapshot_view(s, &view));
 	p[0] = 2;
-	pid = fork();
+	pid = fork_child();
 	if (!pid)
 		child(h, s, *state);
 	p[PAGE] = 3;
@@ -121,7 +133,7 @@ static void test_during_dump(void **state)
 	d.s = snap_take(h);
 	assert_int_equal(pthread_create(&thread, NULL, dump, &d), 0);
 	while (!d.done || forks < 5) {
-		pid_t pid = fork();
+		pid_t pid = fork_child();
 
 		if (!pid) {
 			memset(p, 8, LEN);
@@ -153,7 +165,7 @@ static void test_shared(void **state)
 
 	memset(p, 1, LEN);
 	assert_int_equal(pipe(go), 0);
-	pid = fork();
+	pid = fork_child();
 	if (!pid) {
 		child_check(read(go[0], &c, 1) == 1);
 		for (size_t i = 0; i < LEN; i++)

@@ -83,11 +83,12 @@ def check_sites(truth, rep):
         if not copied <= copies <= copied + unsure:
             yield f"{where}: {copies} copies, and there were {copied}" + \
                   (f" to {copied + unsure}" if unsure else "")
-        if unknown:
-            yield f"{where}: {unknown} unknown"
         # Written at the very instant when nobody shares any more: reused in any case, and
-        # of the fork or of none, as the word of the last relative's end comes.
+        # of the fork or of none, or gone before anybody looked, as the word of the last
+        # relative's end comes.
         more = after.get(function, 0) if side == "parent" else 0
+        if unknown > more:
+            yield f"{where}: {unknown} unknown"
         first = copied + reused + unsure
         if not first <= copies + reuses <= first + more:
             yield f"{where}: {reuses} reuses beside {copies} copies, and there were " \
@@ -125,6 +126,16 @@ def file_private(rep, row):
     return 0
 
 
+def in_libc_alone(rep, row):
+    """
+    Copies of one side by an instruction of libc of which nothing more is known: it blocks
+    every signal while it makes a thread.
+    """
+    return sum(site["copies"] for site in rep["sites"]
+               if site["side"] == row["side"] and row["fork_id"] in site["fork_ids"] and
+               len(site["frames"]) == 1 and "/libc.so" in (site["frames"][0]["module"] or ""))
+
+
 def check_account(rep, threads, tally):
     for row in rep["reconcile"]:
         reasons = row["unattributed"]
@@ -140,6 +151,8 @@ def check_account(rep, threads, tally):
         if window and threads == 1:
             yield f"{where}: {window} pages in the fork window of a single thread"
         other = {k: v for k, v in reasons.items() if v and k not in ("file_private", "fork_window")}
+        if threads > 1 and other.get("blocked_signal", 0) <= in_libc_alone(rep, row):
+            other.pop("blocked_signal", None)
         if other:
             yield f"{where}: unattributed {other}"
         tally.copied += row["copied"]

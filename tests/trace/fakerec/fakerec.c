@@ -208,7 +208,7 @@ static void drain(u64 now_ns)
 	static const char *const types[] = {
 		"none",	 "map",	 "unmap",    "remap", "advise",	 "protect", "lock",
 		"bind",	 "brk",	 "vma_name", "prctl", "thread",	 "tag",	    "untag",
-		"phase", "fork", "execfail", "spawn", "modules", "loss",
+		"phase", "fork", "execfail", "spawn", "modules", "reaped",  "loss",
 	};
 	struct ct_event ev;
 	u32 i;

@@ -210,6 +210,7 @@ static void drain(u64 now_ns)
 		"bind",	 "brk",	 "vma_name", "prctl", "thread",	 "tag",	    "untag",
 		"phase", "fork", "execfail", "spawn", "modules", "reaped",  "loss",
 	};
+	_Static_assert(ct_array_size(types) == CT_EV_NR, "a name for each");
 	struct ct_event ev;
 	u32 i;
 

@@ -17,7 +17,7 @@
 #include "channel/threads.h"
 #include "recorder/callers.h"
 #include "recorder/firsts.h"
-#include "recorder/writes.h"
+#include "recorder/watches.h"
 #include "sys/pagemap.h"
 #include "sys/pidfd.h"
 
@@ -43,8 +43,7 @@ struct pending {
 
 struct ct_writes {
 	struct ct_engine *engine;
-	struct ct_watch **by_ctx;
-	u32 cap_ctx;
+	struct ct_watches watches;
 	struct pending *v;
 	u32 nr, cap;
 	u64 next_ns;
@@ -73,57 +72,13 @@ int ct_writes_create(struct ct_engine *engine, struct ct_writes **ret)
 	return 0;
 }
 
-static void watch_free(struct ct_writes *ws, struct ct_watch *w)
-{
-	ws->by_ctx[w->ctx] = NULL;
-	if (w->uffd >= 0)
-		close(w->uffd);
-	free(w->armed);
-	free(w->epochs);
-	free(w);
-}
-
 void ct_writes_destroy(struct ct_writes *ws)
 {
-	u32 i;
-
 	if (!ws)
 		return;
-	for (i = 0; i < ws->cap_ctx; i++)
-		if (ws->by_ctx[i])
-			watch_free(ws, ws->by_ctx[i]);
-	free(ws->by_ctx);
+	ct_watches_fini(&ws->watches);
 	free(ws->v);
 	free(ws);
-}
-
-static struct ct_watch *watch_of(const struct ct_writes *ws, u32 ctx)
-{
-	return ctx < ws->cap_ctx ? ws->by_ctx[ctx] : NULL;
-}
-
-static struct ct_watch *watch_create(struct ct_writes *ws, u32 ctx, int fd)
-{
-	u32 cap = ws->cap_ctx ? ws->cap_ctx : 64;
-	struct ct_watch *w, **v;
-
-	while (cap <= ctx)
-		cap *= 2;
-	if (cap > ws->cap_ctx) {
-		v = realloc(ws->by_ctx, cap * sizeof(*v));
-		if (!v)
-			return NULL;
-		memset(v + ws->cap_ctx, 0, (cap - ws->cap_ctx) * sizeof(struct ct_watch *));
-		ws->by_ctx = v;
-		ws->cap_ctx = cap;
-	}
-	w = calloc(1, sizeof(*w));
-	if (!w)
-		return NULL;
-	w->ctx = ctx;
-	w->uffd = fd;
-	ws->by_ctx[ctx] = w;
-	return w;
 }
 
 void ct_writes_watch(struct ct_rec_ctx *c, struct ct_proc *p, int fd)
@@ -137,7 +92,7 @@ void ct_writes_watch(struct ct_rec_ctx *c, struct ct_proc *p, int fd)
 	else
 		close(fd);
 	if (ctx)
-		w = watch_create(c->writes, ctx, mine);
+		w = ct_watch_create(&c->writes->watches, ctx, mine);
 	if (!w) {
 		if (ctx)
 			ct_engine_remove(c->engine, ctx);
@@ -149,32 +104,6 @@ void ct_writes_watch(struct ct_rec_ctx *c, struct ct_proc *p, int fd)
 	w->proc = p;
 	w->process = p->id;
 	p->watch = w;
-}
-
-/* A fork that the engine saw; its child says who it is later. */
-static void on_fork(struct ct_writes *ws, const struct ct_seen *s)
-{
-	struct ct_watch *w = watch_of(ws, s->ctx), *child;
-
-	child = watch_create(ws, s->child, s->fd);
-	if (!child)
-		close(s->fd);
-	if (!w)
-		return;
-	if (w->nr_epochs == w->cap_epochs) {
-		u32 cap = w->cap_epochs ? w->cap_epochs * 2 : 8;
-		struct ct_epoch *v = realloc(w->epochs, cap * sizeof(*v));
-
-		if (!v)
-			return;
-		w->epochs = v;
-		w->cap_epochs = cap;
-	}
-	/* Numbered by the engine; one that was lost on the way leaves a hole. */
-	while (w->nr_epochs + 1 < s->epoch && w->nr_epochs < w->cap_epochs)
-		w->epochs[w->nr_epochs++] = (struct ct_epoch){ .settled = true };
-	if (w->nr_epochs < w->cap_epochs)
-		w->epochs[w->nr_epochs++] = (struct ct_epoch){ .child = s->child, .t_ns = s->t_ns };
 }
 
 static void note_thread(struct ct_writes *ws, const struct ct_seen *s)
@@ -190,7 +119,7 @@ static void note_thread(struct ct_writes *ws, const struct ct_seen *s)
 static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 {
 	struct ct_writes *ws = c->writes;
-	struct ct_watch *w = watch_of(ws, s->ctx);
+	struct ct_watch *w = ct_watch_of(&ws->watches, s->ctx);
 	struct pending *p;
 
 	if (!w) {
@@ -198,6 +127,8 @@ static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 			ct_stack_drop(c->seg, s->ticket);
 		return;
 	}
+	/* Of a fork whose word was lost: its writes are none of an older one's. */
+	ct_watch_epochs_reach(w, s->epoch, s->t_ns);
 	p = &ws->v[ws->nr++];
 	memset(p, 0, sizeof(*p));
 	p->s = *s;
@@ -239,10 +170,10 @@ void ct_writes_ingest(struct ct_rec_ctx *c)
 			on_write(c, &s);
 			break;
 		case CT_SEEN_FORK:
-			on_fork(ws, &s);
+			ct_watch_forked(&ws->watches, &s);
 			break;
 		case CT_SEEN_PID:
-			w = watch_of(ws, s.ctx);
+			w = ct_watch_of(&ws->watches, s.ctx);
 			if (w)
 				w->pid = s.tid;
 			break;
@@ -363,9 +294,10 @@ static void use_thread_edge(struct ct_rec_ctx *c, struct pending *p)
 static void use_fork_site(struct ct_rec_ctx *c, struct pending *p)
 {
 	const struct ct_watch *w = p->w;
+	const struct ct_epoch *ep = ct_watch_epoch(w, p->s.epoch);
 
-	if (p->s.no_site == CT_SITE_KNOWN && p->s.epoch && p->s.epoch <= w->nr_epochs)
-		p->site = w->epochs[p->s.epoch - 1].site;
+	if (p->s.no_site == CT_SITE_KNOWN && ep)
+		p->site = ep->site;
 	else if (p->s.no_site == CT_SITE_KNOWN && w->proc && w->nr_fork_pcs)
 		p->site = ct_proc_site(c, w->proc, w->fork_pcs, w->nr_fork_pcs);
 	if (!p->site)
@@ -475,9 +407,10 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 static int place(const struct ct_watch *w, u32 epoch, u64 give_up_before, u32 *ret_fork,
 		 enum ct_side *ret_side)
 {
-	for (epoch = ct_min(epoch, w->nr_epochs); epoch; epoch--) {
-		const struct ct_epoch *ep = &w->epochs[epoch - 1];
+	const struct ct_epoch *ep;
 
+	for (epoch = ct_min(epoch, w->old_epochs + w->nr_epochs); (ep = ct_watch_epoch(w, epoch));
+	     epoch--) {
 		if (!ep->settled && ep->t_ns >= give_up_before)
 			return -EAGAIN;
 		if (!ep->fork)
@@ -486,8 +419,8 @@ static int place(const struct ct_watch *w, u32 epoch, u64 give_up_before, u32 *r
 		*ret_side = CT_SIDE_PARENT;
 		return 0;
 	}
-	*ret_fork = w->birth_fork;
-	*ret_side = CT_SIDE_CHILD;
+	*ret_fork = w->old_fork ? w->old_fork : w->birth_fork;
+	*ret_side = w->old_fork ? CT_SIDE_PARENT : CT_SIDE_CHILD;
 	return 0;
 }
 
@@ -519,9 +452,9 @@ static bool note_first(struct ct_share *s, const struct pending *p)
 	if (!(p->s.flags & CT_SEEN_WHOLE))
 		return ct_firsts_add(&s->firsts, page, value);
 	first = ct_firsts_add(&s->firsts, page, value);
-	page &= ~(CT_HUGE_PAGES - 1);
+	page = p->s.page & ~(CT_HUGE_PAGES - 1);
 	for (i = 0; i < CT_HUGE_PAGES; i++)
-		ct_firsts_add(&s->firsts, page + i, value);
+		ct_firsts_add(&s->firsts, ct_extents_source(&s->extents, page + i), value);
 	return first;
 }
 
@@ -577,9 +510,14 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	u8 observed;
 	u32 fork;
 
-	/* A child that is not born yet: nobody knows whose it is. */
-	if (!p->w->process && age_ns(p, now) < BIRTH_NS)
-		return false;
+	/* A child that is not born yet: nobody knows whose it is, or ever will. */
+	if (!p->w->process) {
+		if (!p->w->ended && age_ns(p, now) < BIRTH_NS)
+			return false;
+		if (!p->answered)
+			ct_stack_drop(c->seg, p->s.ticket);
+		return true;
+	}
 	if (place(p->w, p->s.epoch, standstill ? UINT64_MAX : now - BIRTH_NS, &fork, &side))
 		return false;
 	/* What its page is now may be the next fork's doing. */
@@ -617,7 +555,17 @@ static void let_go(struct ct_writes *ws, struct ct_watch *w)
 {
 	w->nr_pending--;
 	if (w->ended && !w->nr_pending)
-		watch_free(ws, w);
+		ct_watch_free(&ws->watches, w);
+}
+
+/* Killed before it could be read. */
+static void died_unborn(void *arg, struct ct_watch *w)
+{
+	struct ct_writes *ws = arg;
+
+	ct_engine_remove(ws->engine, w->ctx);
+	if (!w->nr_pending)
+		ct_watch_free(&ws->watches, w);
 }
 
 void ct_writes_run(struct ct_rec_ctx *c, u64 now)
@@ -626,6 +574,7 @@ void ct_writes_run(struct ct_rec_ctx *c, u64 now)
 	u32 i, kept = 0;
 
 	ct_writes_ingest(c);
+	ct_watches_sweep(&ws->watches, now, died_unborn, ws);
 	for (i = 0; i < ws->nr; i++) {
 		struct pending *p = &ws->v[i];
 
@@ -676,30 +625,10 @@ void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_i
 	ws->nr = kept;
 }
 
-static struct ct_watch *find_unborn(struct ct_writes *ws, s32 pid)
+static void bind(struct ct_watch *w, const struct ct_proc *parent, struct ct_proc *child,
+		 const struct ct_birth_word *birth)
 {
-	u32 i;
-
-	for (i = ws->cap_ctx; i; i--)
-		if (ws->by_ctx[i - 1] && ws->by_ctx[i - 1]->pid == pid &&
-		    !ws->by_ctx[i - 1]->process)
-			return ws->by_ctx[i - 1];
-	return NULL;
-}
-
-void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child,
-		    const struct ct_birth_word *birth)
-{
-	struct ct_writes *ws = c->writes;
-	struct ct_watch *w;
-	u32 i;
-
-	if (!ws)
-		return;
-	ct_writes_ingest(c);
-	w = find_unborn(ws, child->pid);
-	if (!w)
-		return;
+	ct_watch_is_born(w);
 	w->proc = child;
 	w->process = child->id;
 	w->birth_fork = birth->fork;
@@ -710,18 +639,32 @@ void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc
 	/* Protected as its parent was. */
 	if (parent->watch)
 		w->armed = ct_armed_copy(parent->watch->armed);
-	for (i = parent->watch ? parent->watch->nr_epochs : 0; i; i--) {
-		struct ct_epoch *ep = &parent->watch->epochs[i - 1];
+}
 
-		if (ep->child != w->ctx)
-			continue;
-		/* What came before the clone is the older forks'. */
-		ct_writes_settle(c, parent, birth->at_clone, i);
-		ep->fork = birth->fork;
-		ep->site = ct_proc_site(c, parent, birth->pcs, birth->nr_pcs);
-		ep->settled = true;
-		break;
-	}
+void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child,
+		    const struct ct_birth_word *birth)
+{
+	struct ct_writes *ws = c->writes;
+	struct ct_watch *w;
+	struct ct_epoch *ep;
+	u32 epoch;
+
+	if (!ws)
+		return;
+	ct_writes_ingest(c);
+	w = ct_watch_unborn(&ws->watches, child->pid);
+	if (w)
+		bind(w, parent, child, birth);
+	/* Where the child could not be watched its parent may well be. */
+	epoch = parent->watch ? ct_watch_epoch_of_child(parent->watch, w ? w->ctx : 0) : 0;
+	if (!epoch)
+		return;
+	/* What came before the clone is the older forks'. */
+	ct_writes_settle(c, parent, birth->at_clone, epoch);
+	ep = ct_watch_epoch(parent->watch, epoch);
+	ep->fork = birth->fork;
+	ep->site = ct_proc_site(c, parent, birth->pcs, birth->nr_pcs);
+	ep->settled = true;
 }
 
 void ct_writes_ended(struct ct_rec_ctx *c, struct ct_proc *p)
@@ -736,5 +679,5 @@ void ct_writes_ended(struct ct_rec_ctx *c, struct ct_proc *p)
 	w->proc = NULL;
 	w->ended = true;
 	if (!w->nr_pending)
-		watch_free(c->writes, w);
+		ct_watch_free(&c->writes->watches, w);
 }

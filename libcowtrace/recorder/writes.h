@@ -15,13 +15,16 @@
 
 /* One address space that the engine watches. */
 struct ct_watch {
-	u32 ctx;	      /* the engine's id */
-	s32 pid;	      /* 0: a child that has not said a word */
-	int uffd;	      /* the serving thread's own descriptor of it */
-	struct ct_proc *proc; /* NULL: not born yet, or ended */
-	u32 process;	      /* its id, kept beyond its end */
-	u32 birth_fork;	      /* 0: none, or not counted */
-	u64 born_ns;	      /* CLOCK_MONOTONIC, when it was ready to be asked for stacks */
+	struct ct_watch *next;			   /* of those with like numbers (watches.h) */
+	struct ct_watch *next_unborn, **unborn_at; /* unborn_at NULL: it is not in the list */
+	u64 made_ns;				   /* CLOCK_MONOTONIC, of the fork that made it */
+	u32 ctx;				   /* the engine's id */
+	s32 pid;				   /* 0: a child that has not said a word */
+	int uffd;				   /* the serving thread's own descriptor of it */
+	struct ct_proc *proc;			   /* NULL: not born yet, or ended */
+	u32 process;				   /* its id, kept beyond its end */
+	u32 birth_fork;				   /* 0: none, or not counted */
+	u64 born_ns; /* CLOCK_MONOTONIC, when it was ready to be asked for stacks */
 	u32 nr_fork_pcs;
 	u64 fork_pcs[CT_SITE_PCS]; /* of the fork that made it, leaf first */
 	bool ended;
@@ -30,9 +33,10 @@ struct ct_watch {
 	u64 idle_ns;		/* since when it has no relative; 0: it has, or is not armed */
 	u32 lift_range;		/* how far the lifting has come */
 	u64 lift_at;
-	/* Its forks as the engine has seen them. */
+	/* Its forks as the engine has seen them; the oldest ones are forgotten. */
+	u32 old_epochs, old_fork; /* how many; the newest of these that was counted, or 0 */
 	struct ct_epoch {
-		u32 child; /* context */
+		u32 child; /* context; 0: it is not watched */
 		u32 fork;  /* 0: not counted */
 		bool settled;
 		u32 site; /* where fork() was called */

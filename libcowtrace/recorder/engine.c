@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -31,6 +32,8 @@
 /* A child that has not faulted by then is asked whether it is there at all. */
 #define SWEEP_NS (200 * CT_NSEC_PER_MSEC)
 #define STUCK_NS (500 * CT_NSEC_PER_MSEC)
+#define HUSH_ROUNDS 2000
+#define HUSH_STEP_NS (20 * CT_NSEC_PER_USEC)
 
 static void ring(struct ct_engine *e, u64 now)
 {
@@ -47,7 +50,7 @@ bool ct_engine_put(struct ct_engine *e, const struct ct_seen *seen)
 
 	if (used >= CT_ENGINE_QUEUE - keep) {
 		atomic_fetch_add_explicit(&e->lost, 1, memory_order_relaxed);
-		if (seen->type == CT_SEEN_FORK)
+		if (seen->type == CT_SEEN_FORK && seen->fd >= 0)
 			close(seen->fd);
 		return false;
 	}
@@ -84,8 +87,13 @@ u64 ct_engine_lost(const struct ct_engine *e)
 
 void ct_engine_hush(struct ct_engine *e, u32 slot)
 {
-	while (atomic_load(&e->signalling) == slot + 1)
-		__builtin_ia32_pause();
+	const struct timespec ts = { .tv_nsec = HUSH_STEP_NS };
+	u32 round;
+
+	/* Some us; but we may keep the engine's thread from the only processor. */
+	for (round = 0; atomic_load(&e->signalling) == slot + 1; round++)
+		if (round > HUSH_ROUNDS)
+			nanosleep(&ts, NULL);
 }
 
 struct ct_engine_ctx *ct_engine_ctx_create(struct ct_engine *e, u32 id, int fd)
@@ -105,19 +113,25 @@ struct ct_engine_ctx *ct_engine_ctx_create(struct ct_engine *e, u32 id, int fd)
 	x->info_fd = x->pagemap_fd = x->slot = -1;
 	x->born_ns = ct_now_ns();
 	x->next = e->ctxs;
+	x->at = &e->ctxs;
+	if (e->ctxs)
+		e->ctxs->at = &x->next;
 	e->ctxs = x;
+	x->next_like = e->by_id[id % CT_ENGINE_BUCKETS];
+	e->by_id[id % CT_ENGINE_BUCKETS] = x;
 	return x;
 }
 
 static void ctx_free(struct ct_engine *e, struct ct_engine_ctx *x)
 {
-	struct ct_engine_ctx **at;
+	struct ct_engine_ctx **like = &e->by_id[x->id % CT_ENGINE_BUCKETS];
 
-	for (at = &e->ctxs; *at; at = &(*at)->next)
-		if (*at == x) {
-			*at = x->next;
-			break;
-		}
+	*x->at = x->next;
+	if (x->next)
+		x->next->at = x->at;
+	while (*like != x)
+		like = &(*like)->next_like;
+	*like = x->next_like;
 	/* The serving thread has another descriptor of it: take ours out by name. */
 	epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, x->fd, NULL);
 	ct_engine_threads_close(x);
@@ -197,12 +211,11 @@ static bool serve(struct ct_engine *e, struct ct_engine_ctx *x)
 
 static struct ct_engine_ctx *ctx_of(struct ct_engine *e, u32 id)
 {
-	struct ct_engine_ctx *x;
+	struct ct_engine_ctx *x = e->by_id[id % CT_ENGINE_BUCKETS];
 
-	for (x = e->ctxs; x; x = x->next)
-		if (x->id == id)
-			return x;
-	return NULL;
+	while (x && x->id != id)
+		x = x->next_like;
+	return x;
 }
 
 static void obey(struct ct_engine *e, struct ct_engine_cmd *cmd)
@@ -261,7 +274,7 @@ static void sweep(struct ct_engine *e, u64 now)
 
 	for (x = e->ctxs; x; x = next) {
 		next = x->next;
-		if (!x->pid && now - x->born_ns > SWEEP_NS)
+		if (!x->gone && !x->pid && now - x->born_ns > SWEEP_NS)
 			x->gone = ct_uffd_unprotect(x->fd, 0, CT_PAGE_SIZE, false) == -ESRCH;
 		if (x->gone)
 			ctx_free(e, x);
@@ -269,26 +282,22 @@ static void sweep(struct ct_engine *e, u64 now)
 	e->next_sweep_ns = now + SWEEP_NS;
 }
 
-static bool anything_waits(const struct ct_engine *e)
-{
-	const struct ct_engine_ctx *x;
-
-	for (x = e->ctxs; x; x = x->next)
-		if (x->nr_deferred || x->window)
-			return true;
-	return false;
-}
-
 /* What could not be done when it came. */
 static void catch_up(struct ct_engine *e)
 {
 	struct ct_engine_ctx *x;
+	bool waits = false;
 
+	/* With thousands of processes a walk costs more than what it is for. */
+	if (!e->waits)
+		return;
 	for (x = e->ctxs; x; x = x->next) {
 		if (x->window)
 			ct_engine_close_window(e, x);
 		ct_engine_retry(e, x);
+		waits = waits || x->window || x->nr_deferred;
 	}
+	e->waits = waits;
 }
 
 static int timeout_ms(const struct ct_engine *e, u64 now, u64 spin_until)
@@ -297,7 +306,7 @@ static int timeout_ms(const struct ct_engine *e, u64 now, u64 spin_until)
 		return 0;
 	if (e->unrung)
 		return 2;
-	return anything_waits(e) ? 0 : SWEEP_NS / CT_NSEC_PER_MSEC;
+	return e->waits ? 0 : SWEEP_NS / CT_NSEC_PER_MSEC;
 }
 
 /* Serves whom epoll has named; true: there was a message. */
@@ -372,10 +381,19 @@ struct ct_armed *ct_armed_copy(const struct ct_armed *a)
 	return b;
 }
 
+static void wake(struct ct_engine *e)
+{
+	const u64 one = 1;
+	ssize_t n = write(e->wake_fd, &one, sizeof(one));
+
+	/* It fails where 2^64 calls have not been read: it is awake then. */
+	(void)n;
+}
+
+/* -ENOMEM: then what it holds is still the caller's. */
 static int order(struct ct_engine *e, struct ct_engine_cmd order)
 {
 	struct ct_engine_cmd *cmd = malloc(sizeof(*cmd));
-	u64 one = 1;
 
 	if (!cmd)
 		return -ENOMEM;
@@ -385,7 +403,8 @@ static int order(struct ct_engine *e, struct ct_engine_cmd order)
 	*e->cmds_tail = cmd;
 	e->cmds_tail = &cmd->next;
 	pthread_mutex_unlock(&e->lock);
-	return write(e->wake_fd, &one, sizeof(one)) == sizeof(one) ? 0 : -errno;
+	wake(e);
+	return 0;
 }
 
 u32 ct_engine_add(struct ct_engine *e, int uffd, s32 pid)
@@ -447,18 +466,18 @@ int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
 void ct_engine_destroy(struct ct_engine *e)
 {
 	struct ct_seen seen;
-	u64 one = 1;
 
 	if (!e)
 		return;
 	atomic_store(&e->stop, true);
-	if (write(e->wake_fd, &one, sizeof(one)) == sizeof(one))
-		pthread_join(e->thread, NULL);
+	wake(e);
+	pthread_join(e->thread, NULL);
+	wake(e);
 	take_orders(e);
 	while (e->ctxs)
 		ctx_free(e, e->ctxs);
 	while (ct_engine_take(e, &seen))
-		if (seen.type == CT_SEEN_FORK)
+		if (seen.type == CT_SEEN_FORK && seen.fd >= 0)
 			close(seen.fd);
 	close(e->epoll_fd);
 	close(e->wake_fd);

@@ -316,13 +316,17 @@ static struct ct_engine_thread *who(struct ct_engine_ctx *x, s32 tid, struct ct_
 				    struct ct_seen *seen)
 {
 	struct ct_engine_thread *t = ct_engine_thread_get(x, tid);
+	int err;
 
 	memset(at, 0, sizeof(*at));
 	seen->syscall = -1;
 	seen->no_site = CT_NO_STACK;
 	if (!t)
 		return NULL;
-	if (ct_engine_where(t, at)) {
+	err = ct_engine_where(t, at);
+	if (err && err != -EAGAIN && ct_engine_thread_again(x, t))
+		err = ct_engine_where(t, at);
+	if (err) {
 		seen->access = CT_ACCESS_FOREIGN;
 		return NULL;
 	}
@@ -336,7 +340,7 @@ static struct ct_engine_thread *who(struct ct_engine_ctx *x, s32 tid, struct ct_
 	return NULL;
 }
 
-static int defer(struct ct_engine_ctx *x, u64 addr, s32 tid)
+static int defer(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 tid)
 {
 	struct ct_deferred *v;
 	u32 cap;
@@ -349,6 +353,7 @@ static int defer(struct ct_engine_ctx *x, u64 addr, s32 tid)
 		x->deferred = v;
 		x->cap_deferred = cap;
 	}
+	e->waits = true;
 	x->deferred[x->nr_deferred++] = (struct ct_deferred){ addr, tid };
 	return 0;
 }
@@ -426,7 +431,7 @@ int ct_engine_fault(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 
 	if (!x->pid)
 		ct_engine_identify(e, x, tid);
 	err = resolve(e, x, addr, tid);
-	if (err == -EAGAIN && !defer(x, addr, tid))
+	if (err == -EAGAIN && !defer(e, x, addr, tid))
 		return 0;
 	if (err == -ESRCH)
 		return err;

@@ -312,26 +312,34 @@ void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd
 	struct ct_engine_ctx *child =
 		ct_engine_ctx_create(e, atomic_fetch_add(&e->next_id, 1), child_fd);
 
-	if (!child) {
-		/* Closed: the child runs unprotected, and the census has it all the same. */
+	/*
+	 * Closed: the child runs unprotected, and the census has it all the same.  The
+	 * parent's writes from here on are this fork's in any case.
+	 */
+	if (!child)
 		close(child_fd);
-		ct_fork_window_free(w);
-		return;
-	}
-	if (w)
+	if (child && w)
 		protect_child(child, w);
-	child->ranges = ct_armed_copy(x->ranges);
-	seen.child = child->id;
-	seen.fd = fcntl(child_fd, F_DUPFD_CLOEXEC, 0);
+	seen.fd = child ? fcntl(child_fd, F_DUPFD_CLOEXEC, 0) : -1;
+	seen.child = seen.fd >= 0 ? child->id : 0;
 	seen.t_ns = ct_now_ns();
-	ct_engine_put(e, &seen);
+	if (child)
+		child->ranges = ct_armed_copy(x->ranges);
+	/* Whom the serving thread does not know nobody can take out of here. */
+	if ((!ct_engine_put(e, &seen) || !seen.child) && child) {
+		child->gone = true;
+		child = NULL;
+	}
 	if (!w)
 		return;
 	/* An older one whose time never came: its writes are the census's. */
 	ct_fork_window_free(x->window);
 	x->window = w;
-	child->birth = w;
-	w->refs++;
+	e->waits = true;
+	if (child) {
+		child->birth = w;
+		w->refs++;
+	}
 	w->since_ns = seen.t_ns;
 	ct_engine_close_window(e, x);
 }

@@ -29,7 +29,8 @@ struct ct_deferred {
 
 /* One userfaultfd: one address space. */
 struct ct_engine_ctx {
-	struct ct_engine_ctx *next;
+	struct ct_engine_ctx *next, **at; /* of all */
+	struct ct_engine_ctx *next_like;  /* of those with like ids */
 	u32 id, epoch;
 	int fd;
 	int info_fd;	/* /proc/self/fdinfo of it; -1: not opened yet */
@@ -51,6 +52,8 @@ struct ct_engine_ctx {
 /* Frames remembered for races; a power of two. */
 #define CT_ENGINE_RECENT 256u
 
+#define CT_ENGINE_BUCKETS 1024u
+
 #define CT_ENGINE_QUEUE 32768u /* items; a power of two */
 
 enum ct_engine_cmd_type { CT_CMD_ADD, CT_CMD_REMOVE, CT_CMD_RANGES };
@@ -71,7 +74,8 @@ struct ct_engine {
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic u64 round_ns; /* when its loop came round last */
-	struct ct_engine_ctx *ctxs;
+	struct ct_engine_ctx *ctxs, *by_id[CT_ENGINE_BUCKETS];
+	bool waits; /* some have faults or a window that could not be dealt with yet */
 	_Atomic u32 next_id;
 	u64 next_ticket;
 	u64 next_sweep_ns;
@@ -104,6 +108,8 @@ void ct_engine_identify(struct ct_engine *e, struct ct_engine_ctx *x, s32 pid);
 /* engine_threads.c */
 /* Who a thread of x is; NULL: no memory to remember it in, or it has gone. */
 struct ct_engine_thread *ct_engine_thread_get(struct ct_engine_ctx *x, s32 tid);
+/* It does not stand where t says: true where the id is another thread's by now. */
+bool ct_engine_thread_again(struct ct_engine_ctx *x, struct ct_engine_thread *t);
 void ct_engine_threads_close(struct ct_engine_ctx *x);
 /* Where a thread stands that waits in a fault. */
 struct ct_where {
@@ -111,7 +117,7 @@ struct ct_where {
 	s32 syscall;
 	u64 pc, sp;
 };
-/* 0, or -errno: it does not stand there any more. */
+/* 0; -EAGAIN: it does not stand there any more; -ESRCH and others: it has gone. */
 int ct_engine_where(const struct ct_engine_thread *t, struct ct_where *ret);
 
 /* engine_fault.c */

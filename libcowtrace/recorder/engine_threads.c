@@ -64,6 +64,19 @@ struct ct_engine_thread *ct_engine_thread_get(struct ct_engine_ctx *x, s32 tid)
 	return t;
 }
 
+bool ct_engine_thread_again(struct ct_engine_ctx *x, struct ct_engine_thread *t)
+{
+	int fd = x->pid ? open_syscall(x->pid, t->tid) : -ESRCH;
+
+	if (fd < 0)
+		return false;
+	if (t->syscall_fd >= 0)
+		close(t->syscall_fd);
+	t->syscall_fd = fd;
+	t->ticket = 0;
+	return true;
+}
+
 void ct_engine_threads_close(struct ct_engine_ctx *x)
 {
 	u32 i;
@@ -107,7 +120,7 @@ static int parse(const char *at, struct ct_where *ret)
 		at += 2;
 	} else {
 		if (*at < '0' || *at > '9')
-			return -ESRCH;
+			return -EAGAIN;
 		while (*at >= '0' && *at <= '9')
 			nr = nr * 10 + (*at++ - '0');
 		ret->kernel = true;
@@ -116,15 +129,15 @@ static int parse(const char *at, struct ct_where *ret)
 	}
 	for (; skip; skip--) {
 		if (*at != ' ')
-			return -ESRCH;
+			return -EAGAIN;
 		at++;
 		parse_hex(&at);
 	}
 	if (*at++ != ' ')
-		return -ESRCH;
+		return -EAGAIN;
 	ret->sp = parse_hex(&at);
 	if (*at++ != ' ')
-		return -ESRCH;
+		return -EAGAIN;
 	ret->pc = parse_hex(&at);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,12 +22,15 @@
 /* A child that holds on to everything until it is killed. */
 static pid_t relative(void)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
-	if (!pid)
-		for (;;)
-			pause();
-	return pid;
+	if (pid)
+		return pid;
+	/* And with us, whoever ends us. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() == parent)
+		pause();
+	_exit(0);
 }
 
 static void end(pid_t pid)
@@ -120,6 +124,7 @@ void ct_calibrate(struct ct_fault_costs *ret)
 		return;
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		measure(shared);
 		_exit(0);
 	}

@@ -35,8 +35,8 @@
 struct look {
 	u64 entry; /* of the pagemap */
 	u64 flags; /* KPF_*; 0 where unknown */
-	u64 count;
-	bool have_flags, have_count, huge, zero;
+	bool have_flags, huge, zero;
+	bool shared; /* mapped more than once */
 };
 
 static bool is_huge(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr)
@@ -53,7 +53,7 @@ static bool is_huge(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr)
 /* 0, or -ESRCH: the memory has gone. */
 static int look_at(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, struct look *ret)
 {
-	u64 pfn;
+	u64 pfn, count;
 
 	memset(ret, 0, sizeof(*ret));
 	if (x->pagemap_fd < 0 ||
@@ -64,11 +64,17 @@ static int look_at(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, struc
 		return 0;
 	ret->zero = pfn == e->caps.zero_pfn;
 	ret->have_flags = e->caps.kpage && ct_kpage_flags(e->o.kpage, pfn, 1, &ret->flags) == 1;
-	ret->have_count = e->caps.kpage && ct_kpage_counts(e->o.kpage, pfn, 1, &ret->count) == 1;
 	if (ret->have_flags && (ret->flags & CT_KPF_ZERO_PAGE))
 		ret->zero = true;
 	if (!ret->have_flags || (ret->flags & CT_KPF_THP))
 		ret->huge = is_huge(e, x, addr);
+	/*
+	 * Bit 56 saves a system call; but where the kernel keeps no map count for each page
+	 * it says "shared" of a huge page that has lost its other mappers.
+	 */
+	ret->shared = !(ret->entry & CT_PM_EXCLUSIVE);
+	if (ret->huge && ct_kpage_counts(e->o.kpage, pfn, 1, &count) == 1)
+		ret->shared = count > 1;
 	return 0;
 }
 
@@ -87,6 +93,7 @@ static void state_of(const struct ct_engine *e, const struct look *l,
 {
 	const bool large = l->have_flags && (l->flags & LARGE);
 	const bool exclusive = l->flags & CT_KPF_ANON_EXCLUSIVE;
+	const bool shared = l->shared;
 
 	memset(st, 0, sizeof(*st));
 	know(st, COWTRACE_FIELD_FILE, 0);
@@ -123,14 +130,15 @@ static void state_of(const struct ct_engine *e, const struct look *l,
 	/* Up to 6.1 a tail never shows it. */
 	if (!large)
 		know(st, COWTRACE_FIELD_LRU, !!(l->flags & CT_KPF_LRU));
-	if (l->have_count && l->count) {
-		know(st, COWTRACE_FIELD_MAPCOUNT, (u32)l->count);
+	if (l->entry & CT_PM_PFN_MASK) {
+		/* No rule asks how often beyond that. */
+		know(st, COWTRACE_FIELD_MAPCOUNT, shared ? 2 : 1);
 		/* Nobody maps a page twice: there are two processes, and it is not exclusive. */
-		if (large && l->count > 1) {
+		if (large && shared) {
 			know(st, COWTRACE_FIELD_MM_SHARED, 1);
 			know(st, COWTRACE_FIELD_EXCLUSIVE, 0);
 			if (l->huge)
-				know(st, COWTRACE_FIELD_LARGE_MAPCOUNT, (u32)l->count);
+				know(st, COWTRACE_FIELD_LARGE_MAPCOUNT, 2);
 		}
 	}
 }

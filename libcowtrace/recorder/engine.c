@@ -3,8 +3,10 @@
  * The engine's thread: reads messages, hands them on, takes orders, and puts what
  * it saw into the queue.
  *
- * While faults come it looks again for SPIN_NS before it sleeps: waking an idle
- * processor costs more than serving the fault.
+ * While faults come it looks again for a while before it sleeps: waking an idle
+ * processor costs more than serving the fault.  Where that finds nothing, because
+ * the writes come seldom or their thread waits for this very processor, the while is
+ * halved, down to none.
  *
  * Invariant: it takes no lock that is held over anything that waits, and the
  * queue is written by this thread alone.
@@ -23,6 +25,8 @@
 #include "sys/uffd.h"
 
 #define SPIN_NS (50 * CT_NSEC_PER_USEC)
+/* After so many sleeps that were shorter than that, looking again is tried anew. */
+#define SHORT_SLEEPS 64
 #define MESSAGES 16u
 /* The serving thread is called for a full quarter of the queue, or after this long. */
 #define RING_NS (10 * CT_NSEC_PER_MSEC)
@@ -337,12 +341,40 @@ static bool serve_ready(struct ct_engine *e, const struct epoll_event *ev, int n
 	return any;
 }
 
+/* How long to look again, as it has paid so far. */
+struct spin {
+	u64 ns, until; /* until 0: asleep, or about to be */
+	u32 short_sleeps;
+};
+
+/* There was a message; slept_ns: 0 where it was found by looking again. */
+static void spin_on(struct spin *s, u64 now, u64 slept_ns)
+{
+	if (!slept_ns) {
+		s->ns = ct_min(2 * s->ns + CT_NSEC_PER_USEC, SPIN_NS);
+	} else if (slept_ns < SPIN_NS && ++s->short_sleeps == SHORT_SLEEPS) {
+		s->short_sleeps = 0;
+		s->ns = SPIN_NS;
+	}
+	s->until = s->ns ? now + s->ns : 0;
+}
+
+/* The time is over, and nothing came. */
+static void spin_off(struct spin *s)
+{
+	if (!s->until)
+		return;
+	s->until = 0;
+	s->ns = s->ns > 4 * CT_NSEC_PER_USEC ? s->ns / 2 : 0;
+}
+
 static void *engine_thread(void *arg)
 {
 	struct ct_engine *e = arg;
+	struct spin spin = { .ns = SPIN_NS };
 	struct ct_engine_ctx *last = NULL;
 	struct epoll_event ev[32];
-	u64 now, spin_until = 0;
+	u64 now, then;
 	u32 round = 0;
 	int n;
 
@@ -350,15 +382,21 @@ static void *engine_thread(void *arg)
 		now = ct_now_ns();
 		atomic_store_explicit(&e->round_ns, now, memory_order_relaxed);
 		/* Most faults follow one of the same process. */
-		if (last && now < spin_until && ++round % 8) {
+		if (last && now < spin.until && ++round % 8) {
 			if (serve(e, last))
-				spin_until = ct_now_ns() + SPIN_NS;
+				spin_on(&spin, ct_now_ns(), 0);
 			continue;
 		}
-		n = epoll_wait(e->epoll_fd, ev, ct_array_size(ev), timeout_ms(e, now, spin_until));
-		if (n > 0 && serve_ready(e, ev, n, &last))
-			spin_until = ct_now_ns() + SPIN_NS;
+		then = now;
+		if (now >= spin.until)
+			spin_off(&spin);
+		n = epoll_wait(e->epoll_fd, ev, ct_array_size(ev), timeout_ms(e, now, spin.until));
 		now = ct_now_ns();
+		if (n > 0 && serve_ready(e, ev, n, &last)) {
+			then = spin.until ? 0 : now - then;
+			now = ct_now_ns();
+			spin_on(&spin, now, then);
+		}
 		if (n <= 0)
 			catch_up(e);
 		if (e->unrung && now - e->rung_ns > RING_NS)

@@ -23,7 +23,7 @@
 #define CT_SEG_SLOTS 4096u    /* traced processes alive at once */
 #define CT_SEG_EVENTS 32768u  /* ring records; a power of two */
 #define CT_SEG_PIDS 16384u    /* pid hash; a power of two, > 2 * slots */
-#define CT_SEG_STACKS 16384u  /* stacks asked for and not collected yet; a power of two */
+#define CT_SEG_STACKS 8192u   /* stacks asked for and not collected yet; a power of two */
 #define CT_SEG_THREADS 32768u /* threads that may be asked for stacks; a power of two */
 #define CT_SEG_MEMFD_NAME "cowtrace-segment"
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */

@@ -36,6 +36,8 @@
 /* A child that has not faulted by then is asked whether it is there at all. */
 #define SWEEP_NS (200 * CT_NSEC_PER_MSEC)
 #define STUCK_NS (500 * CT_NSEC_PER_MSEC)
+/* The kernel copies the page tables of 17 ms/GiB under the lock that a look at them wants. */
+#define CLONE_NS (30 * CT_NSEC_PER_SEC)
 #define HUSH_ROUNDS 2000
 #define HUSH_STEP_NS (20 * CT_NSEC_PER_USEC)
 
@@ -81,7 +83,9 @@ bool ct_engine_is_alive(const struct ct_engine *e)
 {
 	u64 then = atomic_load_explicit(&e->round_ns, memory_order_relaxed);
 
-	return (s64)(ct_now_ns() - then) < (s64)STUCK_NS;
+	u64 bound = atomic_load_explicit(&e->may_block, memory_order_relaxed) ? CLONE_NS : STUCK_NS;
+
+	return (s64)(ct_now_ns() - then) < (s64)bound;
 }
 
 u64 ct_engine_lost(const struct ct_engine *e)
@@ -380,6 +384,7 @@ static void *engine_thread(void *arg)
 
 	while (!atomic_load_explicit(&e->stop, memory_order_relaxed)) {
 		now = ct_now_ns();
+		atomic_store_explicit(&e->may_block, false, memory_order_relaxed);
 		atomic_store_explicit(&e->round_ns, now, memory_order_relaxed);
 		/* Most faults follow one of the same process. */
 		if (last && now < spin.until && ++round % 8) {

@@ -394,10 +394,13 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 	struct ct_where at;
 	u64 pfn, now = ct_now_ns();
 	struct look l;
+	bool forking;
 	int err;
 
 	/* Reading its page map would wait for the whole clone. */
-	if (ct_engine_forking(e, x) && ct_engine_is_changing(x))
+	forking = ct_engine_forking(e, x);
+	atomic_store_explicit(&e->may_block, forking, memory_order_relaxed);
+	if (forking && ct_engine_is_changing(x))
 		return -EAGAIN;
 	if (look_at(e, x, start, &l))
 		return ct_uffd_unprotect(x->fd, start, len, true);

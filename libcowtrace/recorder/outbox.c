@@ -340,6 +340,11 @@ int ct_outbox_create(struct ct_store *store, struct ct_outbox **ret)
 	return 0;
 }
 
+size_t ct_outbox_queued(const struct ct_outbox *o)
+{
+	return atomic_load_explicit(&o->queued, memory_order_relaxed);
+}
+
 u64 ct_outbox_lost(struct ct_outbox *o, u64 *ret_events)
 {
 	u64 n;

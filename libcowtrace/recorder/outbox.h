@@ -23,6 +23,9 @@ void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec);
  */
 u64 ct_outbox_lost(struct ct_outbox *o, u64 *ret_events);
 
+/* Bytes that are on their way to the disk.  Any thread. */
+size_t ct_outbox_queued(const struct ct_outbox *o);
+
 /* The store's first error, or NULL; the text lives as long as the outbox. */
 const char *ct_outbox_error(struct ct_outbox *o);
 

@@ -28,7 +28,11 @@
 #define STARVED_NS (5 * CT_NSEC_PER_SEC)
 /* A child whose clone was seen is read by then, or never. */
 #define BIRTH_NS (2 * CT_NSEC_PER_SEC)
-#define PENDING_MAX 65536u
+#define PENDING_MAX 32768u
+/* With so much on the way to the disk the writes wait here, and then in the engine's queue. */
+#define OUTBOX_MAX (6UL << 20)
+/* Some milliseconds of them. */
+#define BEAT_WRITES 1024u
 #define SEEN_TIDS 4096u
 #define RACING 4096u
 #define RACE_NS (50 * CT_NSEC_PER_MSEC)
@@ -36,7 +40,7 @@
 struct pending {
 	struct ct_seen s;
 	struct ct_watch *w;
-	struct ct_activity activity; /* when it was taken in */
+	u64 moved; /* pages that anything else had moved on this machine, when it was taken in */
 	u32 site;
 	bool answered; /* the stack: nothing more will come */
 };
@@ -106,6 +110,15 @@ void ct_writes_watch(struct ct_rec_ctx *c, struct ct_proc *p, int fd)
 	p->watch = w;
 }
 
+static u64 moved_so_far(struct ct_rec_ctx *c)
+{
+	const struct ct_activity none = { 0 };
+	struct ct_activity now;
+
+	ct_activity_recent(c, &now);
+	return ct_activity_moved(&none, &now);
+}
+
 static void note_thread(struct ct_writes *ws, const struct ct_seen *s)
 {
 	u32 i = (u32)s->tid % SEEN_TIDS;
@@ -134,7 +147,7 @@ static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 	p->s = *s;
 	p->w = w;
 	p->answered = !s->ticket;
-	ct_activity_recent(c, &p->activity);
+	p->moved = moved_so_far(c);
 	w->nr_pending++;
 	note_thread(ws, s);
 	ws->racing[(u32)s->pfn & (RACING - 1)].pfn = s->pfn;
@@ -375,7 +388,6 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 {
 	bool doubtful;
 	u64 page = page_now(p, &doubtful), now = p->s.pfn ? frame_now(p, page, img) : 0;
-	struct ct_activity activity;
 
 	if (p->s.flags & CT_SEEN_WINDOW)
 		return COWTRACE_COPY;
@@ -387,10 +399,8 @@ static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct
 	if (now != p->s.pfn) {
 		if (doubtful)
 			return COWTRACE_UNCERTAIN;
-		ct_activity_recent(c, &activity);
 		/* Anything may have moved it; then only a copy that was foreseen is believed. */
-		if ((ct_activity_moved(&p->activity, &activity) ||
-		     (p->w->proc && p->w->proc->ksm_eyes)) &&
+		if ((moved_so_far(c) != p->moved || (p->w->proc && p->w->proc->ksm_eyes)) &&
 		    p->s.predicted != COWTRACE_COPY && p->s.likely != COWTRACE_COPY)
 			return COWTRACE_UNCERTAIN;
 		return COWTRACE_COPY;
@@ -570,6 +580,7 @@ static void died_unborn(void *arg, struct ct_watch *w)
 
 void ct_writes_run(struct ct_rec_ctx *c, u64 now)
 {
+	bool full = ct_outbox_queued(c->out) > OUTBOX_MAX;
 	struct ct_writes *ws = c->writes;
 	u32 i, kept = 0;
 
@@ -578,7 +589,11 @@ void ct_writes_run(struct ct_rec_ctx *c, u64 now)
 	for (i = 0; i < ws->nr; i++) {
 		struct pending *p = &ws->v[i];
 
-		if (age_ns(p, now) < RIPE_NS || !finish(c, p, NULL, false, now))
+		if (i % BEAT_WRITES == BEAT_WRITES - 1) {
+			ct_rec_beat(c);
+			full = ct_outbox_queued(c->out) > OUTBOX_MAX;
+		}
+		if (full || age_ns(p, now) < RIPE_NS || !finish(c, p, NULL, false, now))
 			ws->v[kept++] = *p;
 		else
 			let_go(ws, p->w);
@@ -612,10 +627,11 @@ void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_i
 	ct_writes_ingest(c);
 	for (i = 0; i < ws->nr; i++) {
 		struct pending *q = &ws->v[i];
-
 		/* The reading may have begun before the write. */
 		bool newer = !at_clone && q->s.t_ns > p->read_ns;
 
+		if (i % BEAT_WRITES == BEAT_WRITES - 1)
+			ct_rec_beat(c);
 		if (q->w != p->watch || q->s.epoch >= max_epoch ||
 		    !finish(c, q, newer ? NULL : now, true, t))
 			ws->v[kept++] = *q;

@@ -42,12 +42,12 @@ double bench_cow_us(struct bench *b, bool random)
 {
 	size_t nr = b->nr_pages / 20;
 	uint32_t *pages = malloc(nr * sizeof(*pages));
-	double t[3], fork_us;
+	double t[ROUNDS + 1], fork_us;
 
-	for (size_t i = 0; i < 3; i++) {
+	bench_fill(b);
+	for (size_t i = 0; i <= ROUNDS; i++) {
 		pid_t pid;
 
-		bench_fill(b);
 		bench_order(b, pages, nr, random);
 		pid = fork_child(&fork_us);
 		t[i] = bench_writes_us(b, pages, nr);
@@ -55,5 +55,5 @@ double bench_cow_us(struct bench *b, bool random)
 	}
 	free(pages);
 	bench_fill(b);
-	return median(t, 3);
+	return median(t + 1, ROUNDS);
 }

@@ -12,6 +12,7 @@
 
 #include "snapshot/heap.h"
 #include "snapshot/map.h"
+#include "sys/pagemap.h"
 
 int ct_snap_heap_check(const struct cowtrace_heap *h)
 {
@@ -129,6 +130,9 @@ static int build(struct cowtrace_heap *h, const struct cowtrace_heap_opts *o)
 	h->serve = o->serve;
 	h->at_limit = o->at_limit;
 	h->stall_max_ns = o->stall_max_ns;
+	/* Without one, or without its scan, every page is looked at: dearer. */
+	if (h->huge)
+		ct_pagemap_open(getpid(), &h->pagemap_fd);
 	err = make_mark(h);
 	if (!err)
 		err = make_tables(h);
@@ -149,6 +153,7 @@ static struct cowtrace_heap *heap_new(void)
 		h->stop_fd = -1;
 		h->views.stop_fd = -1;
 		h->signal_slot = -1;
+		h->pagemap_fd = -1;
 	}
 	return h;
 }
@@ -262,6 +267,8 @@ void cowtrace_heap_destroy(struct cowtrace_heap *heap)
 		close(heap->views.uffd.fd);
 	if (heap->stop_fd >= 0)
 		close(heap->stop_fd);
+	if (heap->pagemap_fd >= 0)
+		close(heap->pagemap_fd);
 	if (heap->views.stop_fd >= 0)
 		close(heap->views.stop_fd);
 	if (heap->owns_memory)

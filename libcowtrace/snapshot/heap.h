@@ -93,6 +93,7 @@ struct cowtrace_heap {
 	struct ct_snap_bits dirty; /* writable: released since the last take */
 	struct ct_snap_unit *units;
 	_Atomic u32 any_fresh;
+	int pagemap_fd; /* of a huge heap; -1 */
 
 	struct ct_snap_store store;
 

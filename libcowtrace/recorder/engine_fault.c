@@ -232,6 +232,18 @@ static bool outstanding(const struct ct_engine *e, u64 ticket)
 	       (state == CT_STACK_ASKED || state == CT_STACK_RUNNING);
 }
 
+/*
+ * The thread has not moved since it was asked: what is written is the kernel's own,
+ * on the way into the handler (the rseq area beside the thread's control block).  It
+ * is written at any preemption; the instruction has no part in it.
+ */
+static bool is_on_its_way(const struct ct_engine *e, u64 ticket, const struct ct_where *at)
+{
+	const struct ct_stack *s = &e->o.seg->stacks[ticket & (CT_SEG_STACKS - 1)];
+
+	return outstanding(e, ticket) && s->pc == at->pc && s->sp == at->sp;
+}
+
 static void find_slot(struct ct_engine *e, struct ct_engine_ctx *x)
 {
 	struct ct_segment *seg = e->o.seg;
@@ -267,6 +279,12 @@ static void choose_place(struct ct_engine *e, struct ct_engine_ctx *x, struct ct
 {
 	u64 ticket;
 
+	if (is_on_its_way(e, t->ticket, at)) {
+		seen->access = CT_ACCESS_KERNEL;
+		seen->no_site = CT_NO_KERNEL_WRITE;
+		seen->pc = 0;
+		return;
+	}
 	seen->no_site = may_ask(e, x, t, at->sp);
 	if (seen->no_site != CT_SITE_KNOWN)
 		return;

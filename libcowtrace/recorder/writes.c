@@ -28,6 +28,7 @@
 #define STARVED_NS (5 * CT_NSEC_PER_SEC)
 /* A child whose clone was seen is read by then, or never. */
 #define BIRTH_NS (2 * CT_NSEC_PER_SEC)
+#define WINDOW_NS (50 * CT_NSEC_PER_MSEC)
 #define PENDING_MAX 32768u
 /* With so much on the way to the disk the writes wait here, and then in the engine's queue. */
 #define OUTBOX_MAX (6UL << 20)
@@ -35,6 +36,7 @@
 #define BEAT_WRITES 1024u
 #define SEEN_TIDS 4096u
 #define RACING 4096u
+#define LAST_WRITES 1024u
 #define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
 struct pending {
@@ -58,6 +60,11 @@ struct ct_writes {
 		bool asked; /* it was asked for a stack at some time */
 		u64 t_ns;
 	} newest[SEEN_TIDS];
+	/* The newest writes that found their page reused, or not written yet, by page. */
+	struct {
+		u64 page;
+		u32 ctx, epoch, site;
+	} last[LAST_WRITES];
 	/* The newest write of a frame. */
 	struct {
 		u64 pfn, t_ns;
@@ -303,7 +310,32 @@ static void use_thread_edge(struct ct_rec_ctx *c, struct pending *p)
 		p->s.no_site = CT_SITE_KNOWN;
 }
 
-/* The window's writes are fork()'s own. */
+/*
+ * A store that was let through just before the clone and ran just after it, or the
+ * next one of the same loop: its page is copied in the window, and the write before
+ * the clone tells who it was.
+ */
+static void remember_last(struct ct_writes *ws, const struct pending *p)
+{
+	u32 i = (u32)p->s.page & (LAST_WRITES - 1);
+
+	ws->last[i].page = p->s.page;
+	ws->last[i].ctx = p->s.ctx;
+	ws->last[i].epoch = p->s.epoch;
+	ws->last[i].site = p->site;
+}
+
+static u32 last_site(const struct ct_writes *ws, const struct ct_seen *s)
+{
+	u32 i = (u32)s->page & (LAST_WRITES - 1);
+
+	return s->epoch && ws->last[i].page == s->page && ws->last[i].ctx == s->ctx &&
+			       ws->last[i].epoch == s->epoch - 1
+		       ? ws->last[i].site
+		       : 0;
+}
+
+/* The window's other writes are fork()'s own, where nobody else can have made them. */
 static void use_fork_site(struct ct_rec_ctx *c, struct pending *p)
 {
 	const struct ct_watch *w = p->w;
@@ -313,8 +345,9 @@ static void use_fork_site(struct ct_rec_ctx *c, struct pending *p)
 		p->site = ep->site;
 	else if (p->s.no_site == CT_SITE_KNOWN && w->proc && w->nr_fork_pcs)
 		p->site = ct_proc_site(c, w->proc, w->fork_pcs, w->nr_fork_pcs);
-	if (!p->site)
-		p->s.no_site = CT_NO_FORK_WINDOW;
+	if (p->s.no_site == CT_NO_FORK_WINDOW)
+		p->site = last_site(c->writes, &p->s);
+	p->s.no_site = p->site ? CT_SITE_KNOWN : CT_NO_FORK_WINDOW;
 }
 
 static bool seen_again(const struct ct_writes *ws, const struct ct_seen *s)
@@ -533,6 +566,9 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	/* What its page is now may be the next fork's doing. */
 	if (!standstill && !last_chance && p->w->proc && ct_birth_under_way(c, p->w->proc))
 		return false;
+	/* Who it was may come with a write that was let through before the clone. */
+	if (p->s.no_site == CT_NO_FORK_WINDOW && !standstill && age_ns(p, now) < WINDOW_NS)
+		return false;
 	waited = p->answered;
 	if (!collect(c, p, last_chance))
 		return false;
@@ -555,6 +591,8 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	if (standstill && !waited && p->s.no_site == CT_NO_BLOCKED_SIGNAL &&
 	    observed == COWTRACE_REUSE)
 		return true;
+	if (p->site && observed == COWTRACE_REUSE)
+		remember_last(c->writes, p);
 	share = share_of(p->w->proc, p->s.page, &fork, &side);
 	if (!share || note_first(share, p))
 		tell(c, p, fork, side, observed);
@@ -614,6 +652,22 @@ u64 ct_writes_due(const struct ct_rec_ctx *c)
 	return c->writes->next_ns ? c->writes->next_ns : UINT64_MAX;
 }
 
+/*
+ * Let through before the clone, and at the clone its handler had not run nor its
+ * store: it happens after the clone, and what was foreseen is no longer so.
+ */
+static bool move_past_clone(struct ct_rec_ctx *c, struct pending *p, const struct ct_image *now,
+			    u32 epoch)
+{
+	if (collect(c, p, false) || !p->s.pfn || frame_now(p, p->s.page, now) != p->s.pfn)
+		return false;
+	p->s.epoch = epoch;
+	p->s.predicted = COWTRACE_UNCERTAIN;
+	p->s.decides = COWTRACE_FIELD_MAPCOUNT;
+	p->s.likely = COWTRACE_COPY;
+	return true;
+}
+
 void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_image *now,
 		      u32 max_epoch)
 {
@@ -633,6 +687,7 @@ void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_i
 		if (i % BEAT_WRITES == BEAT_WRITES - 1)
 			ct_rec_beat(c);
 		if (q->w != p->watch || q->s.epoch >= max_epoch ||
+		    (at_clone && move_past_clone(c, q, now, max_epoch)) ||
 		    !finish(c, q, newer ? NULL : now, true, t))
 			ws->v[kept++] = *q;
 		else

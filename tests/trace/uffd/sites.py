@@ -153,6 +153,9 @@ def check_account(rep, threads, tally):
         other = {k: v for k, v in reasons.items() if v and k not in ("file_private", "fork_window")}
         if threads > 1 and other.get("blocked_signal", 0) <= in_libc_alone(rep, row):
             other.pop("blocked_signal", None)
+        # Each thread's control block: the kernel writes to it as the thread is scheduled.
+        if other.get("kernel_write", 0) <= threads:
+            other.pop("kernel_write", None)
         if other:
             yield f"{where}: unattributed {other}"
         tally.copied += row["copied"]

@@ -204,10 +204,10 @@ def run_case(options, where, nr, tally):
 
 
 def check_tally(tap, name, tally):
-    tap.ok(tally.fork_window <= tally.copied * FORK_WINDOW,
+    # One page in ten thousand cannot be judged in a few runs with threads.
+    least = 0 if "--threads 1" in name else 2
+    tap.ok(tally.fork_window <= max(tally.copied * FORK_WINDOW, least),
            f"{name}: {tally.fork_window} of {tally.copied} copies in the fork window")
-    tap.ok(tally.equal >= tally.certain * AGREEMENT,
-           f"{name}: {tally.equal} of {tally.certain} certain verdicts came true", tally.wrong)
 
 
 FAST = [(1, ["--threads", "1"]), (1, ["--threads", "8", "--huge"]), (1, ["--threads", "8"])]
@@ -224,12 +224,19 @@ def main():
         harness.skip("no /dev/userfaultfd (Linux 6.1)")
     tap = harness.Tap()
     with harness.folder() as where, harness.settled_pages():
+        verdicts = Tally()
         for runs, options in todo:
             name, tally = " ".join(options), Tally()
             for nr in range(runs):
                 wrong = run_case(options, where, tap.nr, tally)
                 tap.ok(not wrong, f"{name} run {nr + 1}", wrong)
             check_tally(tap, name, tally)
+            verdicts.certain += tally.certain
+            verdicts.equal += tally.equal
+            verdicts.wrong += tally.wrong
+        # Of all of them: one in a thousand cannot be judged in one run either.
+        tap.ok(verdicts.equal >= verdicts.certain * AGREEMENT,
+               f"{verdicts.equal} of {verdicts.certain} certain verdicts came true", verdicts.wrong)
     tap.done()
 
 

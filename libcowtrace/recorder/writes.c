@@ -563,8 +563,9 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	}
 	if (place(p->w, p->s.epoch, standstill ? UINT64_MAX : now - BIRTH_NS, &fork, &side))
 		return false;
-	/* What its page is now may be the next fork's doing. */
-	if (!standstill && !last_chance && p->w->proc && ct_birth_under_way(c, p->w->proc))
+	/* What its page is now may be the next fork's doing; on a busy machine that takes long. */
+	if (!standstill && p->w->proc && age_ns(p, now) < BIRTH_NS &&
+	    ct_birth_under_way(c, p->w->proc))
 		return false;
 	/* Who it was may come with a write that was let through before the clone. */
 	if (p->s.no_site == CT_NO_FORK_WINDOW && !standstill && age_ns(p, now) < WINDOW_NS)

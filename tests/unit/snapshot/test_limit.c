@@ -210,20 +210,6 @@ static void test_view(void **state)
 	signal(SIGBUS, SIG_DFL);
 }
 
-/* Resident pages of this process; exact, unlike statm. */
-static long resident(void)
-{
-	FILE *f = fopen("/proc/self/smaps_rollup", "r");
-	char line[200];
-	long kib = -1;
-
-	while (kib < 0 && fgets(line, sizeof(line), f))
-		sscanf(line, "Rss: %ld", &kib);
-	fclose(f);
-	assert_true(kib > 0);
-	return kib / 4;
-}
-
 static void test_gives_back(void **state)
 {
 	struct cowtrace_heap *h = snap_heap(*state, LEN);
@@ -232,19 +218,20 @@ static void test_gives_back(void **state)
 	long before, during, one_less, after;
 
 	fill(p, 7);
-	before = resident();
+	before = snap_resident();
 	a = snap_take(h);
 	write_apart(p, NR);
 	b = snap_take(h);
 	write_apart(p, NR / 2);
-	during = resident();
+	during = snap_resident();
 	cowtrace_snapshot_release(a);
-	one_less = resident();
+	one_less = snap_resident();
 	cowtrace_snapshot_release(b);
-	after = resident();
+	after = snap_resident();
 	assert_in_range(during - before, NR * 3 / 2, NR * 3 / 2 + 140);
 	assert_in_range(one_less - before, NR / 2, NR / 2 + 140);
-	assert_in_range(after - before, 0, 40);
+	/* Tables that are kept for the next snapshot: some tens of pages, of thousands. */
+	assert_in_range(after - before, 0, 80);
 	cowtrace_heap_destroy(h);
 }
 

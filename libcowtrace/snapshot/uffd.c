@@ -151,10 +151,11 @@ int ct_snap_uffd_fill(int fd, void *addr, const void *from, size_t len)
 			.dst = (u64)(uintptr_t)addr + done,
 			.src = (u64)(uintptr_t)from + done,
 			.len = len - done,
+			.mode = UFFDIO_COPY_MODE_DONTWAKE,
 		};
 		int err = uffd_ioctl(fd, UFFDIO_COPY, &c);
 
-		/* What was copied before an error counts, and was waked. */
+		/* What was copied before an error counts. */
 		if (c.copy > 0)
 			done += (size_t)c.copy;
 		if (err && err != -EAGAIN)

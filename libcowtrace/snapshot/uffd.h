@@ -53,7 +53,7 @@ int ct_snap_uffd_protect(int fd, void *addr, size_t len);
 int ct_snap_uffd_release(int fd, void *addr, size_t len, bool wake);
 int ct_snap_uffd_wake(int fd, void *addr, size_t len);
 
-/* Puts pages where there are none (-EEXIST: there is one), and wakes. */
+/* Puts pages where there are none (-EEXIST: there is one); wakes nobody. */
 int ct_snap_uffd_fill(int fd, void *addr, const void *from, size_t len);
 int ct_snap_uffd_poison(int fd, void *addr, size_t len);
 

@@ -65,6 +65,10 @@ static void refuse(struct cowtrace_heap *h, struct cowtrace_snapshot *s, char *a
 	ct_snap_uffd_wake(h->views.uffd.fd, addr, CT_PAGE_SIZE);
 }
 
+/*
+ * Ends the use of the snapshot before it wakes who waits: that one may release it next,
+ * and is then the one that gives its pages back.
+ */
 static void fill(struct filler *f, struct cowtrace_snapshot *s, u64 addr)
 {
 	struct cowtrace_heap *h = f->h;
@@ -78,13 +82,14 @@ static void fill(struct filler *f, struct cowtrace_snapshot *s, u64 addr)
 	err = ct_snap_read(s, offset, f->buf, len);
 	if (err) {
 		refuse(h, s, s->view + offset);
+		ct_snap_put(s);
 		return;
 	}
-	err = ct_snap_uffd_fill(h->views.uffd.fd, s->view + offset, f->buf, len);
-	/* One ahead was there already: the one that was asked for is in any case. */
-	if (err)
-		ct_snap_uffd_wake(h->views.uffd.fd, s->view + offset, len);
+	/* An error: one ahead was there already; the one that was asked for is in any case. */
+	ct_snap_uffd_fill(h->views.uffd.fd, s->view + offset, f->buf, len);
 	ct_snap_count(&h->count.view_pages, len >> CT_PAGE_SHIFT);
+	ct_snap_put(s);
+	ct_snap_uffd_wake(h->views.uffd.fd, (void *)addr, len);
 }
 
 static void serve(struct filler *f)
@@ -99,7 +104,6 @@ static void serve(struct filler *f)
 		if (!s)
 			continue;
 		fill(f, s, addr);
-		ct_snap_put(s);
 	}
 }
 

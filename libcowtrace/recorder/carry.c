@@ -104,8 +104,8 @@ int ct_carry_compose(const struct ct_share *s, const struct ct_image *now,
 bool ct_carry_on(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 		 struct ct_image *child)
 {
+	struct ct_image *frozen, *at_fork = NULL;
 	struct ct_page_run *runs = NULL;
-	struct ct_image *frozen;
 	size_t nr;
 
 	if (p->pagemap_fd < 0 || s->fork->closed[s->side])
@@ -115,11 +115,19 @@ bool ct_carry_on(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 		free(runs);
 		return false;
 	}
-	if (!s->frozen)
-		frozen = ct_image_ref(child);
-	else if (ct_carry_compose(s, child, &frozen)) {
-		free(runs);
-		return false;
+	/* What was dropped after the last relative had left was no drop of this fork. */
+	if (ct_parting_compose(p, s->fork->orig, child, &at_fork))
+		at_fork = ct_image_ref(child);
+	if (!s->frozen) {
+		frozen = at_fork;
+	} else {
+		int err = ct_carry_compose(s, at_fork, &frozen);
+
+		ct_image_unref(at_fork);
+		if (err) {
+			free(runs);
+			return false;
+		}
 	}
 	ct_image_unref(s->frozen);
 	free(s->carried);

@@ -18,17 +18,7 @@
 /* True when the page is where it was at the fork, and nobody has dropped it. */
 static bool in_place(const struct ct_extents *x, u64 page)
 {
-	u32 lo = 0, hi = x->nr;
-
-	while (lo < hi) {
-		u32 mid = lo + (hi - lo) / 2;
-
-		if (x->v[mid].page + x->v[mid].pages <= page)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < x->nr && x->v[lo].page <= page && x->v[lo].page == x->v[lo].src;
+	return ct_extents_hold(x, page) && ct_extents_source(x, page) == page;
 }
 
 static bool append(struct ct_page_run **v, size_t *nr, u64 page)

@@ -2,9 +2,8 @@
 /*
  * The list of writes that are on their way, and their end.
  *
- * The same page frame a microsecond after the write means nothing: the store may
- * not have been tried again yet.  It is believed when the thread has been seen
- * again, when the page has become exclusive, or when the process stands still.
+ * Each waits for its stack, for the birth that tells which fork it belongs to, and
+ * for word of what the kernel did (observe.c); all of it within bounds.
  *
  * Invariant: a page is told once for each side of a fork.
  */
@@ -17,8 +16,8 @@
 #include "channel/threads.h"
 #include "recorder/callers.h"
 #include "recorder/firsts.h"
+#include "recorder/observe.h"
 #include "recorder/watches.h"
-#include "sys/pagemap.h"
 #include "sys/pidfd.h"
 
 /* Younger writes are let be: their stacks and pages are on their way. */
@@ -117,15 +116,6 @@ void ct_writes_watch(struct ct_rec_ctx *c, struct ct_proc *p, int fd)
 	p->watch = w;
 }
 
-static u64 moved_so_far(struct ct_rec_ctx *c)
-{
-	const struct ct_activity none = { 0 };
-	struct ct_activity now;
-
-	ct_activity_recent(c, &now);
-	return ct_activity_moved(&none, &now);
-}
-
 static void note_thread(struct ct_writes *ws, const struct ct_seen *s)
 {
 	u32 i = (u32)s->tid % SEEN_TIDS;
@@ -154,7 +144,7 @@ static void on_write(struct ct_rec_ctx *c, const struct ct_seen *s)
 	p->s = *s;
 	p->w = w;
 	p->answered = !s->ticket;
-	p->moved = moved_so_far(c);
+	p->moved = ct_observe_moved(c);
 	w->nr_pending++;
 	note_thread(ws, s);
 	ws->racing[(u32)s->pfn & (RACING - 1)].pfn = s->pfn;
@@ -205,14 +195,6 @@ void ct_writes_ingest(struct ct_rec_ctx *c)
 static u64 age_ns(const struct pending *p, u64 now)
 {
 	return now > p->s.t_ns ? now - p->s.t_ns : 0;
-}
-
-static bool is_asleep(s32 tid)
-{
-	struct ct_proc_status st;
-
-	/* One that has ended has not stopped before its store. */
-	return ct_proc_status_read(tid, &st) || (!st.stopped && !st.running);
 }
 
 /*
@@ -357,93 +339,16 @@ static bool seen_again(const struct ct_writes *ws, const struct ct_seen *s)
 	return ws->newest[i].tid == s->tid && ws->newest[i].t_ns > s->t_ns;
 }
 
-static bool is_exclusive(const struct ct_rec_ctx *c, u64 pfn)
+static enum cowtrace_action observe(struct ct_rec_ctx *c, const struct pending *p,
+				    const struct ct_image *img, bool last_chance)
 {
-	u64 flags;
+	const struct ct_observe_hints hints = {
+		.moved = p->moved,
+		.seen_again = seen_again(c->writes, &p->s),
+		.last_chance = last_chance,
+	};
 
-	/* Of a large folio the flag may be the head's. */
-	return c->caps.anon_exclusive && ct_kpage_flags(&c->kpage, pfn, 1, &flags) == 1 &&
-	       (flags & CT_KPF_ANON_EXCLUSIVE) &&
-	       !(flags & (CT_KPF_COMPOUND_HEAD | CT_KPF_COMPOUND_TAIL));
-}
-
-/* The frame there now; 0: none, or it cannot be read. */
-static u64 frame_now(const struct pending *p, u64 page, const struct ct_image *img)
-{
-	u64 entry;
-	ct_ent ent;
-
-	ent = img ? ct_image_get(img, page) : CT_ENT_NONE;
-	/* What a child did not get is not in its image. */
-	if (ent != CT_ENT_NONE)
-		return ct_ent_is_page(ent) ? ct_ent_pfn(ent) : 0;
-	if (!p->w->proc || p->w->proc->pagemap_fd < 0 ||
-	    ct_pagemap_read(p->w->proc->pagemap_fd, page, 1, &entry) != 1 ||
-	    !(entry & CT_PM_PRESENT) || (entry & CT_PM_FILE))
-		return 0;
-	return entry & CT_PM_PFN_MASK;
-}
-
-/*
- * Where the page is now: moved, as far as we have heard.  *ret_doubtful: it may
- * have been unmapped or given back, and another frame there be no copy of it.
- */
-static u64 page_now(const struct pending *p, bool *ret_doubtful)
-{
-	const struct ct_proc *q = p->w->proc;
-	const struct ct_share *s = q ? q->shares : NULL;
-	u64 page = p->s.page, at;
-	u32 i;
-
-	*ret_doubtful = false;
-	/* What has been taken into account already; the drops are newer. */
-	if (s && !s->frozen && !ct_extents_hold(&s->extents, page)) {
-		at = ct_extents_place(&s->extents, page);
-		*ret_doubtful = !at;
-		page = at ? at : page;
-	}
-	for (i = 0; q && i < q->nr_drops; i++) {
-		const struct ct_drop *d = &q->drops[i];
-
-		if (d->end_ns < p->s.t_ns || page < d->page || page - d->page >= d->pages)
-			continue;
-		if (d->to == CT_DROPPED)
-			*ret_doubtful = true;
-		else
-			page = page - d->page + d->to;
-	}
-	return page;
-}
-
-/* enum cowtrace_action; RETRY: not yet. */
-static u8 observe(struct ct_rec_ctx *c, const struct pending *p, const struct ct_image *img,
-		  bool last_chance)
-{
-	bool doubtful;
-	u64 page = page_now(p, &doubtful), now = p->s.pfn ? frame_now(p, page, img) : 0;
-
-	if (p->s.flags & CT_SEEN_WINDOW)
-		return COWTRACE_COPY;
-	/* Gone: we may hear yet that it was moved. */
-	if (!now)
-		return last_chance || !p->s.pfn ? COWTRACE_UNCERTAIN : COWTRACE_RETRY;
-	if (p->s.flags & CT_SEEN_ZERO)
-		return now != p->s.pfn ? COWTRACE_ALLOC_ZEROED : COWTRACE_RETRY;
-	if (now != p->s.pfn) {
-		if (doubtful)
-			return COWTRACE_UNCERTAIN;
-		/* Anything may have moved it; then only a copy that was foreseen is believed. */
-		if ((moved_so_far(c) != p->moved || (p->w->proc && p->w->proc->ksm_eyes)) &&
-		    p->s.predicted != COWTRACE_COPY && p->s.likely != COWTRACE_COPY)
-			return COWTRACE_UNCERTAIN;
-		return COWTRACE_COPY;
-	}
-	if (img || seen_again(c->writes, &p->s) || is_exclusive(c, now))
-		return COWTRACE_REUSE;
-	if (!last_chance)
-		return COWTRACE_RETRY;
-	/* It was woken long ago, and waits for something else by now. */
-	return p->w->proc && is_asleep(p->s.tid) ? COWTRACE_REUSE : COWTRACE_UNCERTAIN;
+	return ct_observe(c, p->w->proc, &p->s, img, &hints);
 }
 
 /* Which fork, and which side of it.  -EAGAIN: the child has yet to be read. */
@@ -502,7 +407,7 @@ static bool note_first(struct ct_share *s, const struct pending *p)
 }
 
 static void tell(struct ct_rec_ctx *c, const struct pending *p, u32 fork, enum ct_side side,
-		 u8 observed)
+		 enum cowtrace_action observed)
 {
 	const struct ct_seen *s = &p->s;
 	struct ct_rec rec = { .type = CT_REC_WRITE };
@@ -549,8 +454,8 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 	bool last_chance = standstill || is_overdue(p, now);
 	struct ct_share *share;
 	enum ct_side side;
+	enum cowtrace_action observed;
 	bool waited;
-	u8 observed;
 	u32 fork;
 
 	/* A child that is not born yet: nobody knows whose it is, or ever will. */
@@ -660,7 +565,8 @@ u64 ct_writes_due(const struct ct_rec_ctx *c)
 static bool move_past_clone(struct ct_rec_ctx *c, struct pending *p, const struct ct_image *now,
 			    u32 epoch)
 {
-	if (collect(c, p, false) || !p->s.pfn || frame_now(p, p->s.page, now) != p->s.pfn)
+	if (collect(c, p, false) || !p->s.pfn ||
+	    ct_observe_frame(p->w->proc, p->s.page, now) != p->s.pfn)
 		return false;
 	p->s.epoch = epoch;
 	p->s.predicted = COWTRACE_UNCERTAIN;

@@ -154,7 +154,7 @@ def check_account(rep, threads, tally):
         if threads > 1 and other.get("blocked_signal", 0) <= in_libc_alone(rep, row):
             other.pop("blocked_signal", None)
         # Each thread's control block: the kernel writes to it as the thread is scheduled.
-        if other.get("kernel_write", 0) <= threads:
+        if threads > 1 and other.get("kernel_write", 0) <= threads:
             other.pop("kernel_write", None)
         if other:
             yield f"{where}: unattributed {other}"

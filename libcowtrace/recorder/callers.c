@@ -4,9 +4,9 @@
  * over from calls that have returned, and a wrong frame is worse than none.
  */
 #include <string.h>
-#include <sys/uio.h>
 
 #include "recorder/callers.h"
+#include "sys/mem.h"
 
 /* A direct call to somewhere at most this far before the system call is to its function. */
 #define FUNCTION_MAX 0x1000
@@ -18,17 +18,15 @@ enum caller {
 };
 
 #if defined(__x86_64__)
-static enum caller judge(pid_t pid, const struct ct_modmap *map, u64 pc, u64 addr)
+static enum caller judge(int mem, const struct ct_modmap *map, u64 pc, u64 addr)
 {
 	u8 code[7];
-	struct iovec to = { code, sizeof(code) };
-	struct iovec from = { (void *)(addr - sizeof(code)), sizeof(code) };
 	struct ct_rec_frame here, there, f;
 	u32 len;
 	s32 rel;
 
 	if (!ct_modmap_frame(map, addr, &f) ||
-	    process_vm_readv(pid, &to, 1, &from, 1, 0) != sizeof(code))
+	    ct_mem_read(mem, addr - sizeof(code), code, sizeof(code)) != sizeof(code))
 		return NO_CALLER;
 	if (code[2] == 0xe8) { /* call rel32 */
 		memcpy(&rel, code + 3, sizeof(rel));
@@ -48,9 +46,9 @@ static enum caller judge(pid_t pid, const struct ct_modmap *map, u64 pc, u64 add
 	return NO_CALLER;
 }
 #else
-static enum caller judge(pid_t pid, const struct ct_modmap *map, u64 pc, u64 addr)
+static enum caller judge(int mem, const struct ct_modmap *map, u64 pc, u64 addr)
 {
-	(void)pid;
+	(void)mem;
 	(void)map;
 	(void)pc;
 	(void)addr;
@@ -61,12 +59,15 @@ static enum caller judge(pid_t pid, const struct ct_modmap *map, u64 pc, u64 add
 u32 ct_callers_pick(pid_t pid, const struct ct_modmap *map, u64 pc, u64 *words, u32 nr)
 {
 	enum caller found = NO_CALLER, is;
+	ct_auto_fd int mem = -1;
 	u64 caller = 0;
 	u32 i;
 
 	/* A function's frame may hold what older calls have left behind: the sure one wins. */
 	for (i = 0; map && i < nr && found != CALLS; i++) {
-		is = judge(pid, map, pc, words[i]);
+		if (mem < 0 && ct_mem_open(pid, &mem))
+			break;
+		is = judge(mem, map, pc, words[i]);
 		if (is > found) {
 			found = is;
 			caller = words[i];

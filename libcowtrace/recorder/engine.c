@@ -118,7 +118,7 @@ struct ct_engine_ctx *ct_engine_ctx_create(struct ct_engine *e, u32 id, int fd)
 	}
 	x->id = id;
 	x->fd = fd;
-	x->info_fd = x->pagemap_fd = x->slot = -1;
+	x->info_fd = x->pagemap_fd = x->mem_fd = x->slot = -1;
 	x->born_ns = ct_now_ns();
 	x->next = e->ctxs;
 	x->at = &e->ctxs;
@@ -148,6 +148,8 @@ static void ctx_free(struct ct_engine *e, struct ct_engine_ctx *x)
 		close(x->info_fd);
 	if (x->pagemap_fd >= 0)
 		close(x->pagemap_fd);
+	if (x->mem_fd >= 0)
+		close(x->mem_fd);
 	ct_fork_window_free(x->window);
 	ct_fork_window_free(x->birth);
 	free(x->ranges);

@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -22,6 +21,7 @@
 #include "channel/stacks.h"
 #include "channel/threads.h"
 #include "recorder/engine_int.h"
+#include "sys/mem.h"
 #include "sys/pagemap.h"
 #include "sys/uffd.h"
 
@@ -315,24 +315,24 @@ static void ask_stack(struct ct_engine *e, const struct ct_engine_ctx *x,
 }
 
 /* The top of the stack of a system call's caller, for callers.h; no signal is sent. */
-static void keep_words(struct ct_engine *e, const struct ct_engine_ctx *x,
-		       const struct ct_where *at, struct ct_seen *seen)
+static void keep_words(struct ct_engine *e, struct ct_engine_ctx *x, const struct ct_where *at,
+		       struct ct_seen *seen)
 {
 	struct ct_segment *seg = e->o.seg;
 	struct ct_stack *stack;
-	struct iovec to, from = { (void *)at->sp, CT_STACK_PCS * sizeof(u64) };
-	ssize_t n;
+	size_t len;
 	u64 ticket;
 
+	if (x->mem_fd < 0 && ct_mem_open(x->pid, &x->mem_fd))
+		return;
 	if (ct_stack_ask(seg, &e->next_ticket, at->pc, at->sp, &ticket))
 		return;
 	stack = ct_stack_take(seg, ticket, at->pc, at->sp);
 	if (!stack)
 		return;
-	to = (struct iovec){ stack->pcs, sizeof(stack->pcs) };
 	/* It ends at the end of the stack: less is fine. */
-	n = process_vm_readv(x->pid, &to, 1, &from, 1, 0);
-	ct_stack_done(stack, ticket, n > 0 ? (u32)((size_t)n / sizeof(u64)) : 0);
+	len = ct_mem_read(x->mem_fd, at->sp, stack->pcs, sizeof(stack->pcs));
+	ct_stack_done(stack, ticket, (u32)(len / sizeof(u64)));
 	seen->ticket = ticket;
 	seen->flags |= CT_SEEN_WORDS;
 }

@@ -36,6 +36,7 @@ struct ct_engine_ctx {
 	int info_fd;	/* /proc/self/fdinfo of it; -1: not opened yet */
 	s32 pid;	/* 0: a child that has not faulted yet */
 	int pagemap_fd; /* -1 with pid 0 */
+	int mem_fd;	/* -1: not opened yet */
 	s32 slot;	/* -1: not known */
 	bool gone;	/* its memory is: to be freed */
 	u64 born_ns;

@@ -347,8 +347,11 @@ void ct_fork_born(struct ct_fork *fork)
 	if (idx >= 0 && seg->slots[idx].stack_signal)
 		ct_altstack_born(seg, (u32)idx, seg->slots[idx].tid);
 	signals_release(signals);
-	if (idx >= 0)
+	/* What it wrote up to here it could not be asked about: fork() did. */
+	if (idx >= 0) {
+		seg->slots[idx].born_ns = ct_now_ns();
 		ct_ask(seg, (u32)idx, CT_ASK_BIRTH);
+	}
 }
 
 /*

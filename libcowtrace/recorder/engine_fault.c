@@ -28,6 +28,11 @@
 /* Faults that wait for a fork; each is a thread that stands still. */
 #define DEFERRED_MAX 65536u
 
+/*
+ * The kernel may wake a thread for a reason that is gone (a lock that it had waited
+ * for): it faults again at once, and stands where it stood.
+ */
+#define STRAY_NS (200 * CT_NSEC_PER_USEC)
 /* A thread that was woken has written by then, on a busy machine too. */
 #define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
@@ -337,6 +342,19 @@ static void keep_words(struct ct_engine *e, struct ct_engine_ctx *x, const struc
 	seen->flags |= CT_SEEN_WORDS;
 }
 
+static int where(const struct ct_engine_thread *t, struct ct_where *ret)
+{
+	int err = ct_engine_where(t, ret);
+	u64 until;
+
+	if (err != -EAGAIN)
+		return err;
+	until = ct_now_ns() + STRAY_NS;
+	while (err == -EAGAIN && ct_now_ns() < until)
+		err = ct_engine_where(t, ret);
+	return err;
+}
+
 /* Who writes, and from where; the thread stands in the fault. */
 static struct ct_engine_thread *who(struct ct_engine_ctx *x, s32 tid, struct ct_where *at,
 				    struct ct_seen *seen)
@@ -349,7 +367,7 @@ static struct ct_engine_thread *who(struct ct_engine_ctx *x, s32 tid, struct ct_
 	seen->no_site = CT_NO_STACK;
 	if (!t)
 		return NULL;
-	err = ct_engine_where(t, at);
+	err = where(t, at);
 	if (err && err != -EAGAIN && ct_engine_thread_again(x, t))
 		err = ct_engine_where(t, at);
 	if (err) {

@@ -120,7 +120,7 @@ struct ct_where {
 	s32 syscall;
 	u64 pc, sp;
 };
-/* 0; -EAGAIN: it does not stand there any more; -ESRCH and others: it has gone. */
+/* 0; -EAGAIN: it runs just now; -ESRCH and others: it has gone. */
 int ct_engine_where(const struct ct_engine_thread *t, struct ct_where *ret);
 
 /* engine_fault.c */

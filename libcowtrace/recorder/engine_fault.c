@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -30,9 +31,11 @@
 
 /*
  * The kernel may wake a thread for a reason that is gone (a lock that it had waited
- * for): it faults again at once, and stands where it stood.
+ * for): it faults again as soon as it runs, and stands where it stood.  It may have to
+ * run on this very processor.
  */
-#define STRAY_NS (200 * CT_NSEC_PER_USEC)
+#define STRAY_NS (20 * CT_NSEC_PER_MSEC)
+#define STRAY_STEP_NS (20 * CT_NSEC_PER_USEC)
 /* A thread that was woken has written by then, on a busy machine too. */
 #define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
@@ -344,14 +347,16 @@ static void keep_words(struct ct_engine *e, struct ct_engine_ctx *x, const struc
 
 static int where(const struct ct_engine_thread *t, struct ct_where *ret)
 {
+	const struct timespec step = { .tv_nsec = STRAY_STEP_NS };
 	int err = ct_engine_where(t, ret);
 	u64 until;
 
 	if (err != -EAGAIN)
 		return err;
-	until = ct_now_ns() + STRAY_NS;
-	while (err == -EAGAIN && ct_now_ns() < until)
+	for (until = ct_now_ns() + STRAY_NS; err == -EAGAIN && ct_now_ns() < until;) {
+		nanosleep(&step, NULL);
 		err = ct_engine_where(t, ret);
+	}
 	return err;
 }
 

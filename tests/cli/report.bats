@@ -316,7 +316,7 @@ for c in d["reconcile"]:
 }
 
 @test "JSON: sites in the order asked for, and sums that hold" {
-	generate 4 100 writes
+	generate 3 150 writes
 	for key in copies bytes reuses stall; do
 		report_json --sort $key
 		json "

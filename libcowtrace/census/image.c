@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Images of anonymous memory, in chunks of 2 MiB.
- *
- * A chunk is stored in the smallest of three forms: one base for 512
- * consecutive page frames (a huge page), 32-bit entries (memory below 4 TiB), or
- * 64-bit entries, both without the empty ones at its ends.  16 GiB of scattered
- * 4 KiB pages take 16 MiB; two hundred libraries with a page each next to nothing.
+ * Images of anonymous memory, in chunks of 2 MiB (chunk.c).
  *
  * Invariant: a chunk in an image has at least one entry that is not NONE, and
  * no chunk is ever changed after ct_image_finish().
@@ -13,157 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "census/chunk.h"
 #include "census/image.h"
-
-enum chunk_form {
-	FORM_RUN,
-	FORM_32,
-	FORM_64,
-};
-
-struct ct_chunk {
-	u32 refs;
-	u16 pages;
-	u8 form;
-	bool huge;
-	struct ct_window win;
-	union {
-		ct_ent base; /* FORM_RUN: entry i is base + (i << 2) */
-		u32 e32[1];  /* entry i is e32[i - win.from] */
-		u64 e64[1];
-	};
-};
-
-static void chunk_unref(struct ct_chunk *c)
-{
-	if (--c->refs == 0)
-		free(c);
-}
-
-u32 ct_chunk_pages(const struct ct_chunk *c)
-{
-	return c->pages;
-}
-
-bool ct_chunk_is_huge(const struct ct_chunk *c)
-{
-	return c->huge;
-}
-
-struct ct_window ct_chunk_window(const struct ct_chunk *c)
-{
-	return c->win;
-}
-
-static ct_ent chunk_get(const struct ct_chunk *c, u32 i)
-{
-	if (i < c->win.from || i >= c->win.to)
-		return CT_ENT_NONE;
-	switch (c->form) {
-	case FORM_RUN:
-		return c->base + ((u64)i << 2);
-	case FORM_32:
-		return c->e32[i - c->win.from];
-	default:
-		return c->e64[i - c->win.from];
-	}
-}
-
-u32 ct_chunk_expand(const struct ct_chunk *c, ct_ent *buf)
-{
-	const u32 from = c->win.from, nr = c->win.to - from;
-	u32 i;
-
-	memset(buf, 0, from * sizeof(*buf));
-	memset(buf + c->win.to, 0, (CT_HUGE_PAGES - c->win.to) * sizeof(*buf));
-	buf += from;
-	if (c->form == FORM_64)
-		memcpy(buf, c->e64, nr * sizeof(*buf));
-	else if (c->form == FORM_32)
-		for (i = 0; i < nr; i++)
-			buf[i] = c->e32[i];
-	else
-		for (i = 0; i < nr; i++)
-			buf[i] = c->base + ((u64)i << 2);
-	return c->pages;
-}
-
-/* What one pass over the entries of a chunk tells. */
-struct survey {
-	u32 pages, swapped;
-	struct ct_window win;
-	enum chunk_form form;
-};
-
-/* e[from..to) of a whole chunk; what lies outside is NONE. */
-static struct survey look_over(const ct_ent *e, u32 from, u32 to)
-{
-	ct_ent all = 0, differ = 0;
-	struct survey s = { 0 };
-	u32 i;
-
-	while (from < to && e[from] == CT_ENT_NONE)
-		from++;
-	while (from < to && e[to - 1] == CT_ENT_NONE)
-		to--;
-	for (i = from; i < to; i++) {
-		all |= e[i];
-		differ |= e[i] ^ (e[from] + ((u64)(i - from) << 2));
-		s.pages += e[i] != CT_ENT_NONE;
-		s.swapped += ct_ent_is_swap(e[i]);
-	}
-	s.win = (struct ct_window){ (u16)from, (u16)to };
-	if (to - from == CT_HUGE_PAGES && !differ && ct_ent_is_page(e[0]))
-		s.form = FORM_RUN;
-	else
-		s.form = all >> 32 ? FORM_64 : FORM_32;
-	return s;
-}
-
-/* e: the entries of the chunk's window. */
-static bool chunk_equals(const struct ct_chunk *c, const ct_ent *e)
-{
-	const u32 nr = c->win.to - c->win.from;
-	u64 differ = 0;
-	u32 i;
-
-	if (c->form == FORM_64)
-		return !memcmp(c->e64, e, nr * sizeof(*e));
-	if (c->form == FORM_RUN) {
-		for (i = 0; i < nr; i++)
-			differ |= e[i] ^ (c->base + ((u64)i << 2));
-		return !differ;
-	}
-	for (i = 0; i < nr; i++)
-		differ |= e[i] ^ c->e32[i];
-	return !differ;
-}
-
-/* e: the entries of the survey's window. */
-static struct ct_chunk *chunk_create(const ct_ent *e, const struct survey *s, bool huge)
-{
-	const u32 nr = s->win.to - s->win.from;
-	size_t len = s->form == FORM_RUN ? sizeof(u64)
-					 : nr * (s->form == FORM_32 ? sizeof(u32) : sizeof(u64));
-	struct ct_chunk *c = malloc(offsetof(struct ct_chunk, e64) + len);
-	u32 i;
-
-	if (!c)
-		return NULL;
-	c->refs = 1;
-	c->pages = (u16)s->pages;
-	c->form = (u8)s->form;
-	c->huge = huge;
-	c->win = s->win;
-	if (s->form == FORM_RUN)
-		c->base = e[0];
-	else if (s->form == FORM_64)
-		memcpy(c->e64, e, len);
-	else
-		for (i = 0; i < nr; i++)
-			c->e32[i] = (u32)e[i];
-	return c;
-}
 
 struct ct_image *ct_image_ref(struct ct_image *img)
 {
@@ -178,7 +24,7 @@ void ct_image_unref(struct ct_image *img)
 	if (!img || --img->refs)
 		return;
 	for (i = 0; i < img->nr; i++)
-		chunk_unref(img->chunks[i]);
+		ct_chunk_unref(img->chunks[i]);
 	free(img->keys);
 	free(img->chunks);
 	free(img);
@@ -210,14 +56,14 @@ ct_ent ct_image_get(const struct ct_image *img, u64 page)
 {
 	const struct ct_chunk *c = find_chunk(img, page / CT_HUGE_PAGES);
 
-	return c ? chunk_get(c, (u32)(page % CT_HUGE_PAGES)) : CT_ENT_NONE;
+	return c ? ct_chunk_get(c, (u32)(page % CT_HUGE_PAGES)) : CT_ENT_NONE;
 }
 
 bool ct_image_is_huge(const struct ct_image *img, u64 page)
 {
 	const struct ct_chunk *c = find_chunk(img, page / CT_HUGE_PAGES);
 
-	return c && c->huge;
+	return c && ct_chunk_is_huge(c);
 }
 
 int ct_image_begin(struct ct_image_builder *b, const struct ct_image *base)
@@ -254,35 +100,22 @@ static int grow(struct ct_image_builder *b)
 	return 0;
 }
 
-/* The chunk of the base image, when it says the same as the scratch. */
-static struct ct_chunk *same_in_base(const struct ct_image_builder *b, const struct survey *s)
+/* The chunk of the base image with the same key; NULL: none. */
+static struct ct_chunk *in_base(const struct ct_image_builder *b)
 {
-	struct ct_chunk *c;
-	u32 i;
+	u32 i = b->base ? ct_image_seek(b->base, b->key) : 0;
 
-	if (!b->base)
-		return NULL;
-	i = ct_image_seek(b->base, b->key);
-	if (i == b->base->nr || b->base->keys[i] != b->key)
-		return NULL;
-	c = b->base->chunks[i];
-	if (c->pages != s->pages || c->huge != b->huge || c->win.from != s->win.from ||
-	    c->win.to != s->win.to || !chunk_equals(c, b->scratch + s->win.from))
-		return NULL;
-	c->refs++;
-	return c;
+	return b->base && i < b->base->nr && b->base->keys[i] == b->key ? b->base->chunks[i] : NULL;
 }
 
-static int append_chunk(struct ct_image_builder *b, const struct survey *s)
+static int append_chunk(struct ct_image_builder *b, const struct ct_survey *s)
 {
 	struct ct_image *img = b->img;
 	struct ct_chunk *c;
 
 	if (img->nr == b->cap && grow(b))
 		return -ENOMEM;
-	c = same_in_base(b, s);
-	if (!c)
-		c = chunk_create(b->scratch + s->win.from, s, b->huge);
+	c = ct_chunk_create(b->scratch, s, b->huge, in_base(b));
 	if (!c)
 		return -ENOMEM;
 	img->keys[img->nr] = b->key;
@@ -296,12 +129,12 @@ static int append_chunk(struct ct_image_builder *b, const struct survey *s)
 
 static void close_chunk(struct ct_image_builder *b)
 {
-	struct survey s;
+	struct ct_survey s;
 
 	if (!b->open || b->err)
 		return;
 	b->open = false;
-	s = look_over(b->scratch, b->from, b->to);
+	s = ct_chunk_survey(b->scratch, b->from, b->to);
 	if (s.pages)
 		b->err = append_chunk(b, &s);
 	memset(b->scratch + b->from, 0, (b->to - b->from) * sizeof(b->scratch[0]));
@@ -350,24 +183,25 @@ static void adopt(struct ct_image_builder *b, const struct ct_image *img, u32 i)
 		b->err = -ENOMEM;
 		return;
 	}
-	img->chunks[i]->refs++;
 	b->img->keys[b->img->nr] = img->keys[i];
-	b->img->chunks[b->img->nr++] = img->chunks[i];
-	b->img->pages += img->chunks[i]->pages;
-	if (img->chunks[i]->huge)
-		b->img->huge_pages += img->chunks[i]->pages;
+	b->img->chunks[b->img->nr++] = ct_chunk_ref(img->chunks[i]);
+	b->img->pages += ct_chunk_pages(img->chunks[i]);
+	if (ct_chunk_is_huge(img->chunks[i]))
+		b->img->huge_pages += ct_chunk_pages(img->chunks[i]);
 }
 
 static void adopt_patched(struct ct_image_builder *b, const struct ct_chunk *c, u64 key,
 			  const struct ct_patch *patch, size_t nr)
 {
-	ct_ent *e = ct_image_entries(b, key * CT_HUGE_PAGES, CT_HUGE_PAGES, c && c->huge);
+	ct_ent *e =
+		ct_image_entries(b, key * CT_HUGE_PAGES, CT_HUGE_PAGES, c && ct_chunk_is_huge(c));
+	const struct ct_window win = c ? ct_chunk_window(c) : (struct ct_window){ 0 };
 	u32 k;
 
 	if (c)
 		ct_chunk_expand(c, e);
 	/* What is in swap here is counted anew when the chunk is closed. */
-	for (k = c ? c->win.from : 0; c && k < c->win.to; k++)
+	for (k = win.from; k < win.to; k++)
 		b->img->swapped -= ct_ent_is_swap(e[k]);
 	for (; nr; nr--, patch++)
 		e[patch->page % CT_HUGE_PAGES] = patch->ent;
@@ -381,7 +215,7 @@ int ct_image_patch(struct ct_image *img, const struct ct_patch *patch, size_t nr
 	int err;
 	u32 i = 0;
 
-	err = ct_image_begin(&b, NULL);
+	err = ct_image_begin(&b, img);
 	if (err)
 		goto out;
 	b.img->swapped = img->swapped;

@@ -118,6 +118,75 @@ static void test_share_with_base(void **state)
 	ct_image_unref(img);
 }
 
+/* What changed a little takes little, however often, and never a chain of chunks. */
+static void test_differences(void **state)
+{
+	static ct_ent e[2 * CT_HUGE_PAGES];
+	struct ct_image *img, *next;
+	u64 i, round;
+
+	for (i = 0; i < ct_array_size(e); i++)
+		e[i] = ct_ent_page(1000 + i * 3);
+	img = image_of(e, ct_array_size(e), NULL, NULL);
+	for (round = 0; round < 40; round++) {
+		/* Every eighth: first the same ones again and again, then others too. */
+		for (i = round / 10; i < CT_HUGE_PAGES; i += 8)
+			e[i] = ct_ent_page(1000000 + round * 1000 + i);
+		if (round == 5)
+			e[100] = swap_entry(77);
+		if (round == 6)
+			e[101] = CT_ENT_NONE;
+		/* Another window, and entries beyond 4 TiB: whole chunks both. */
+		if (round == 25)
+			e[0] = CT_ENT_NONE;
+		if (round == 30)
+			e[200] = ct_ent_page(1ULL << 40);
+		if (round == 31)
+			e[200] = ct_ent_page(5);
+		next = image_of(e, ct_array_size(e), NULL, img);
+		if (round < 10)
+			assert_in_range(chunk_bytes(next, 0), 64, 500);
+		if (round == 24)
+			/* Against what was there at first too much has changed. */
+			assert_in_range(chunk_bytes(next, 0), 64, 2200);
+		assert_ptr_equal(next->chunks[1], img->chunks[1]);
+		/* The older one goes first: what it was is still there. */
+		ct_image_unref(img);
+		img = next;
+		check_equal(img, e, ct_array_size(e));
+		next = image_of(e, ct_array_size(e), NULL, img);
+		assert_ptr_equal(next->chunks[0], img->chunks[0]);
+		ct_image_unref(next);
+	}
+	ct_image_unref(img);
+}
+
+/* Random changes over a tree of images, against the plain arrays. */
+static void test_differences_at_random(void **state)
+{
+	static ct_ent e[16][CT_HUGE_PAGES * 2];
+	struct ct_image *img[16] = { NULL };
+	const bool huge[2][2] = { { false, false }, { true, false } };
+	u32 seed = 1, round, k, i, from;
+
+	for (round = 0; round < 2000; round++) {
+		k = (u32)rand_r(&seed) % 16;
+		from = (u32)rand_r(&seed) % 16;
+		ct_image_unref(img[k]);
+		img[k] = NULL;
+		memcpy(e[k], e[from], sizeof(e[k]));
+		for (i = (u32)rand_r(&seed) % 200; i; i--)
+			e[k][(u32)rand_r(&seed) % ct_array_size(e[k])] =
+				i % 17 ? ct_ent_page((u64)rand_r(&seed) >> 2) : CT_ENT_NONE;
+		img[k] = image_of(e[k], ct_array_size(e[k]), huge[round % 2], img[from]);
+		check_equal(img[k], e[k], ct_array_size(e[k]));
+		if (img[from])
+			check_equal(img[from], e[from], ct_array_size(e[from]));
+	}
+	for (k = 0; k < 16; k++)
+		ct_image_unref(img[k]);
+}
+
 /* A page may come twice while its chunk is under construction: the last word counts. */
 static void test_replace_while_building(void **state)
 {
@@ -298,6 +367,8 @@ int main(void)
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_share_with_base),
+		cmocka_unit_test(test_differences),
+		cmocka_unit_test(test_differences_at_random),
 		cmocka_unit_test(test_replace_while_building),
 		cmocka_unit_test(test_patch_outside_and_none),
 		cmocka_unit_test(test_patch_shares),

@@ -26,6 +26,7 @@
 #include "commands.h"
 #include "exit.h"
 #include "launch.h"
+#include "record_engine.h"
 #include "record_options.h"
 #include "recorder/io.h"
 #include "recorder/recorder.h"
@@ -36,6 +37,7 @@
 struct session {
 	const struct ct_record_options *opt;
 	struct ct_launch launch;
+	struct ct_record_engine engine;
 	struct ct_recorder_opts rec;
 	struct ct_segment *seg;
 	char *output;
@@ -134,6 +136,9 @@ static int status_of_output(int code)
 	return code == -ENOMEM || code == -EAGAIN ? CT_EXIT_RECORD_FAILED : CT_EXIT_RECORD_OUTPUT;
 }
 
+/* No exit status: another engine may be tried. */
+#define NO_ENGINE (-1)
+
 static int start_recorder(struct session *s, struct ct_err *err)
 {
 	struct ct_ctl_msg m;
@@ -156,10 +161,13 @@ static int start_recorder(struct session *s, struct ct_err *err)
 	if (n == sizeof(m) && m.type == CT_CTL_READY)
 		return 0;
 	waitpid(s->recorder, NULL, 0);
+	close(s->control_fd);
 	if (n == sizeof(m) && m.type == CT_CTL_FAILED)
 		return ct_err_set(err, status_of_output(m.status), "%s", m.text);
-	if (n == sizeof(m) && m.type == CT_CTL_NO_ENGINE)
-		return ct_err_set(err, CT_EXIT_RECORD_FAILED, "%s", m.text);
+	if (n == sizeof(m) && m.type == CT_CTL_NO_ENGINE) {
+		ct_err_set(err, CT_EXIT_RECORD_FAILED, "%s", m.text);
+		return NO_ENGINE;
+	}
 	return ct_err_set(err, CT_EXIT_RECORD_FAILED, "the recorder did not start");
 }
 
@@ -362,6 +370,27 @@ static int block_signals(struct session *s, struct ct_err *err)
 	return 0;
 }
 
+/* With the engine that was found, or with another one where it does not start. */
+static int start_any_recorder(struct session *s, struct ct_err *err)
+{
+	int status;
+
+	do {
+		s->rec.engine = s->engine.name;
+		s->rec.engine_why = s->engine.why;
+		status = make_socket(s, err);
+		if (!status)
+			status = start_recorder(s, err);
+	} while (status == NO_ENGINE && ct_record_engine_next(&s->engine));
+	return status == NO_ENGINE ? CT_EXIT_RECORD_FAILED : status;
+}
+
+static void tell_engine(const struct session *s)
+{
+	if (s->engine.chosen && !s->opt->quiet)
+		fprintf(stderr, "cowtrace record: %s\n", s->engine.why);
+}
+
 static int prepare(struct session *s, struct ct_err *err)
 {
 	int status = ct_launch_find(&s->launch, err);
@@ -373,16 +402,15 @@ static int prepare(struct session *s, struct ct_err *err)
 				    "--output %s: after %% comes p, e, t, h or %%", s->opt->output);
 	s->rec.sz = sizeof(s->rec);
 	s->rec.output = s->output;
-	s->rec.engine = s->opt->engine;
 	s->rec.linger_ns = s->opt->linger_ms * CT_NSEC_PER_MSEC;
 	s->rec.argv = s->launch.argv;
+	if (!status)
+		status = ct_record_engine_find(s->opt->engine, &s->engine, err);
 	if (!status)
 		status = block_signals(s, err);
 	if (!status)
 		status = make_segment(s, err);
-	if (!status)
-		status = make_socket(s, err);
-	return status ? status : start_recorder(s, err);
+	return status ? status : start_any_recorder(s, err);
 }
 
 /* The command did not start: nothing that looks like a trace is left. */
@@ -420,6 +448,7 @@ int ct_cmd_record(int argc, char **argv)
 	if (status) {
 		complain(status, err.text);
 	} else {
+		tell_engine(s);
 		wait_for_all(s);
 		status = sum_up(s);
 	}

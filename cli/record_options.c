@@ -22,11 +22,11 @@ static const struct ct_opt record_opts[] = {
 	{ "user", 'u', CT_OPT_STRING, "NAME",
 	  "run the command as user NAME; cowtrace keeps its own rights", OFFSET(user), NULL },
 	{ "engine", 0, CT_OPT_CHOICE, "ENGINE",
-	  "what observes the writes: census (totals by fork and region;\n"
-	  "costs nothing between forks) or uffd (each first write and its\n"
-	  "call site; `cowtrace doctor` says whether it can run here)\n"
-	  "(default: census)",
-	  OFFSET(engine), "census|uffd" },
+	  "what observes the writes: uffd (each first write and its call\n"
+	  "site), census (totals by fork and region; costs nothing between\n"
+	  "forks), or auto: the first of them that can run here, as\n"
+	  "`cowtrace doctor` says (default: auto)",
+	  OFFSET(engine), "auto|uffd|census" },
 	{ "hold", 0, CT_OPT_COUNT, "MS",
 	  "hold a new child for at most MS milliseconds while its pages\n"
 	  "are read; the parent is never held (default: 1000)",

@@ -13,16 +13,16 @@ struct ct_record_options {
 	const char *output; /* as given: with % expansions */
 	u64 hold_ms;	    /* longest wait of a new child, an exit, an exec */
 	const char *user;   /* NULL: ours */
-	const char *engine; /* "census" or "uffd" */
+	const char *engine; /* "auto", "uffd", "census" */
 	u64 linger_ms;	    /* uffd: protection outlives the last relative by this */
 	bool quiet;
 };
 
 /* What an option that is not given means. */
-#define CT_RECORD_OPTIONS_INIT                                                                     \
-	(struct ct_record_options)                                                                 \
-	{                                                                                          \
-		.output = CT_RECORD_OUTPUT, .hold_ms = 1000, .engine = "census", .linger_ms = 1000 \
+#define CT_RECORD_OPTIONS_INIT                                                                   \
+	(struct ct_record_options)                                                               \
+	{                                                                                        \
+		.output = CT_RECORD_OUTPUT, .hold_ms = 1000, .engine = "auto", .linger_ms = 1000 \
 	}
 
 /*

@@ -15,11 +15,13 @@
 
 static void not_watched(const struct ct_text_report *t)
 {
-	char text[200];
+	const char *why = cowtrace_report_recording(t->r)->engine_why;
+	char text[700];
 
-	snprintf(text, sizeof(text),
-		 "Who wrote was not watched: `cowtrace record --engine uffd -- COMMAND` names the "
-		 "call sites of these copies.");
+	snprintf(text, sizeof(text), "Who wrote was not watched%s%s%s", *why ? " (" : ": ", why,
+		 *why ? "; `cowtrace doctor` has the commands)."
+		      : "`cowtrace record --engine uffd -- COMMAND` names the call sites of these "
+			"copies.");
 	fputc('\n', t->term.out);
 	ct_style_on(&t->term, CT_DIM);
 	ct_print_wrapped(&t->term, 2, text);

@@ -73,7 +73,7 @@ class Bench:
         return os.path.join(self.build, "bench", folder, "bench-" + name)
 
     def record_argv(self, argv, options=()):
-        return [self.cowtrace, "record", "-q", *options, "-o", self.trace, "--", *argv]
+        return [self.cowtrace, "record", "-q", "--engine", "census", *options, "-o", self.trace, "--", *argv]
 
     def run(self, argv, traced, options=()):
         """What the program prints, as JSON."""

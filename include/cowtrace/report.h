@@ -104,6 +104,7 @@ struct cowtrace_recording {
 	size_t nr_args;
 	const char *const *command; /* nr_args words, then NULL */
 	const char *engine;	    /* "" unknown, as the ones below */
+	const char *engine_why;	    /* why this one, where cowtrace chose it; else "" */
 	const char *kernel;
 	const char *host;
 	bool page_frames; /* could be read: copies are exact, else in bounds */

@@ -22,6 +22,7 @@ static void put_recording(struct ct_sink *k, const struct cowtrace_report *r)
 	fprintf(k->out, "{\"schema_version\":%d", CT_JSON_SCHEMA_VERSION);
 	ct_json_put_pair(k, "command", command);
 	ct_json_put_pair(k, "engine", ct_json_text(rec->engine));
+	ct_json_put_pair(k, "engine_why", ct_json_text_or_null(rec->engine_why));
 	ct_json_put_pair(k, "kernel", ct_json_text(rec->kernel));
 	ct_json_put_pair(k, "host", ct_json_text_or_null(rec->host));
 	ct_json_put_pair(k, "page_frames", json_boolean(rec->page_frames));

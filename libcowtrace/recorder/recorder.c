@@ -84,6 +84,8 @@ static void put_metas(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	char text[64];
 
 	put_meta(c, "engine", o->engine);
+	if (*o->engine_why)
+		put_meta(c, "engine_why", o->engine_why);
 	put_meta(c, "cowtrace", COWTRACE_VERSION);
 	put_meta(c, "page_frames", c->caps.pfns ? "1" : "0");
 	snprintf(text, sizeof(text), "%llu",

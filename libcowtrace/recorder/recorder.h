@@ -15,7 +15,8 @@ struct ct_recorder_opts {
 	size_t sz;
 	const char *output;
 	const char *engine;
-	char *const *argv; /* the command, for the trace */
+	const char *engine_why; /* for people, where nobody asked for it by name; else "" */
+	char *const *argv;	/* the command, for the trace */
 	struct ct_segment *seg;
 	int seg_fd;
 	int listen_fd;	   /* SOCK_SEQPACKET, listening, for HELLO */

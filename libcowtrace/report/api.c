@@ -57,6 +57,7 @@ int ct_report_make_recording(struct cowtrace_report *r)
 		.nr_args = t->nr_args,
 		.command = r->command,
 		.engine = meta_or_empty(t, "engine"),
+		.engine_why = meta_or_empty(t, "engine_why"),
 		.kernel = meta_or_empty(t, "kernel"),
 		.host = meta_or_empty(t, "host"),
 		.page_frames = !strcmp(meta_or_empty(t, "page_frames"), "1"),

@@ -66,7 +66,7 @@ def start(bins, where):
     command = [os.path.join(bins, "postgres"), "-D", data, "-k", where, "-c",
                "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off"]
     recording = harness.Recording(os.path.join(where, "postgres.cowtrace"), command,
-                                  options=["--user", USER])
+                                  options=["--engine", "census", "--user", USER])
 
     def ready():
         if recording.process.poll() is not None:

@@ -24,7 +24,8 @@ NR_REQUESTS = 400
 def serve(where, options):
     command = [PYTHON, os.path.join(HERE, "prefork_server.py"), str(NR_WORKERS), str(NR_ENTRIES),
                *options]
-    recording = harness.Recording(os.path.join(where, "prefork.cowtrace"), command)
+    recording = harness.Recording(os.path.join(where, "prefork.cowtrace"), command,
+                                  options=["--engine", "census"])
 
     def port():
         if recording.process.poll() is not None:

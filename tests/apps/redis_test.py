@@ -34,7 +34,8 @@ def start(where, options):
     sock = os.path.join(where, "sock")
     command = [SERVER, "--port", "0", "--unixsocket", sock, "--dir", where, "--save", "",
                "--appendonly", "no", "--daemonize", "no", *options]
-    recording = harness.Recording(os.path.join(where, "redis.cowtrace"), command)
+    recording = harness.Recording(os.path.join(where, "redis.cowtrace"), command,
+                                  options=["--engine", "census"])
 
     def connect():
         if recording.process.poll() is not None:

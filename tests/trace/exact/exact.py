@@ -204,7 +204,7 @@ def run_once(mode, options, where, nr):
     if mode == "user" and os.geteuid() == 0:
         prefix = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     run = harness.record(trace, [harness.program("FORKLOAD"), *options], prefix=prefix,
-                         options=["--quiet"])
+                         options=["--quiet", "--engine", "census"])
     truth = json.loads(run.out() or "null")
     # forkload reads frames too: when they change under its feet it says so by its status.
     if not truth or (run.status and not truth["moved_pages"]):

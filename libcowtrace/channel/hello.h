@@ -4,9 +4,15 @@
  * and is given the segment and a slot.  SOCK_SEQPACKET, one exchange, closed at
  * once: nothing stays open in the program.
  *
- * The address is an abstract one, so that nothing is left in a file system and
- * a program that changes its root or its user still reaches it; a random token,
- * passed in the environment, keeps other users out.
+ * A recorder of one command has an abstract address, so that nothing is left in a
+ * file system and a program that changes its root or its user still reaches it; a
+ * random token, passed in the environment, keeps other users out.
+ *
+ * A recorder of many programs listens at a path, whose permissions say who may
+ * come; nobody needs to know anything else, so that it may be another recorder
+ * each time.  There both look at the other's credentials: the program believes a
+ * listener of root or of its own user only, and the recorder takes in whom it sees
+ * under the same pid as he himself does.
  */
 #ifndef CT_CHANNEL_HELLO_H
 #define CT_CHANNEL_HELLO_H
@@ -17,8 +23,12 @@
  * "ADDRESS:TOKEN" or "ADDRESS:TOKEN:FILTERS": abstract socket name without its
  * NUL, 32 hex digits, and the recorder's number of seccomp filters (filters.h;
  * 0 where it is left out).  An image with another number says no HELLO.
+ *
+ * "/PATH" or "/PATH:any": where a recorder listens.  An image under a seccomp filter
+ * says no HELLO, because a socket may be its death, unless ":any" says that it may.
  */
 #define CT_ENV_RECORDER "COWTRACE_RECORDER"
+#define CT_ENV_ANY_FILTERS ":any"
 #define CT_TOKEN_LEN 32
 
 #define CT_HELLO_MAGIC 0x6f6c6c65u

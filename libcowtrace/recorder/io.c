@@ -42,6 +42,7 @@ struct peer {
 struct ct_io {
 	struct ct_segment *seg;
 	int epoll_fd, listen_fd, control_fd, wake_fd;
+	bool listens; /* at a path: no token */
 	char token[CT_TOKEN_LEN];
 	pthread_t thread;
 	_Atomic u32 stop;
@@ -173,7 +174,7 @@ static bool hello_is_good(const struct ct_io *io, const struct ct_inbox_item *it
 {
 	return len == sizeof(item->hello) && item->hello.magic == CT_HELLO_MAGIC &&
 	       item->hello.version == CT_SEG_VERSION &&
-	       !memcmp(item->hello.token, io->token, CT_TOKEN_LEN);
+	       (io->listens || !memcmp(item->hello.token, io->token, CT_TOKEN_LEN));
 }
 
 static void read_hello(struct ct_io *io, int fd)
@@ -291,9 +292,10 @@ static void read_control(struct ct_io *io)
 	} else if (n == 1) {
 		post(io, (struct ct_inbox_item){ .type = CT_IN_COMMAND_ENDED });
 	} else if (n == 0) {
-		/* The supervisor has gone: go on until the programs have. */
+		/* The supervisor has gone: go on until the programs have, if they are its. */
 		epoll_ctl(io->epoll_fd, EPOLL_CTL_DEL, io->control_fd, NULL);
-		post(io, (struct ct_inbox_item){ .type = CT_IN_COMMAND_ENDED });
+		post(io, (struct ct_inbox_item){ .type = io->listens ? CT_IN_STOP
+								     : CT_IN_COMMAND_ENDED });
 	}
 }
 
@@ -350,7 +352,9 @@ int ct_io_create(struct ct_segment *seg, int listen_fd, int control_fd, const ch
 	io->listen_fd = listen_fd;
 	io->control_fd = control_fd;
 	io->tail = &io->head;
-	memcpy(io->token, token, CT_TOKEN_LEN);
+	io->listens = !token;
+	if (token)
+		memcpy(io->token, token, CT_TOKEN_LEN);
 	pthread_mutex_init(&io->lock, NULL);
 	io->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	io->wake_fd = eventfd(0, EFD_CLOEXEC);

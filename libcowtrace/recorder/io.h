@@ -15,7 +15,7 @@ struct ct_io;
 enum ct_inbox_type {
 	CT_IN_HELLO,	     /* fd: answer there, then close it */
 	CT_IN_GONE,	     /* id: this process has gone */
-	CT_IN_COMMAND_ENDED, /* the command that record started has ended */
+	CT_IN_COMMAND_ENDED, /* the command that record started has ended, if it did */
 	CT_IN_STOP,	     /* end the recording now */
 	CT_IN_UFFD,	     /* id: this process has sent its userfaultfd: fd, and uffd */
 };
@@ -37,7 +37,8 @@ struct ct_inbox_item {
 
 /*
  * listen_fd: SOCK_SEQPACKET, listening; control_fd: from the supervisor, at
- * whose end of file COMMAND_ENDED is assumed.  Both stay the caller's.
+ * whose end of file COMMAND_ENDED is assumed, or where there is no command STOP.
+ * Both stay the caller's.  token NULL: whoever may connect may come (hello.h).
  */
 int ct_io_create(struct ct_segment *seg, int listen_fd, int control_fd, const char *token,
 		 struct ct_io **ret);

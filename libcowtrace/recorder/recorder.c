@@ -196,6 +196,7 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 	c->start_ns = o->seg->start_ns;
 	c->hold_ns = o->seg->hold_ns;
 	c->seg_size = o->seg->size;
+	c->listens = !o->token;
 	c->vmstat_fd = c->uffd_dev = -1;
 	ct_kcaps_probe(&c->caps);
 	ct_kpage_open(&c->kpage);

@@ -19,10 +19,11 @@ struct ct_recorder_opts {
 	char *const *argv;	/* the command, for the trace */
 	struct ct_segment *seg;
 	int seg_fd;
-	int listen_fd;	   /* SOCK_SEQPACKET, listening, for HELLO */
-	int control_fd;	   /* SOCK_SEQPACKET, to the supervisor */
-	const char *token; /* CT_TOKEN_LEN characters */
-	u64 linger_ns;	   /* uffd engine: protection outlives the last relative by this */
+	int listen_fd;	/* SOCK_SEQPACKET, listening, for HELLO */
+	int control_fd; /* SOCK_SEQPACKET, to the supervisor */
+	/* CT_TOKEN_LEN characters; NULL: listens at a path, for many programs (hello.h). */
+	const char *token;
+	u64 linger_ns; /* uffd engine: protection outlives the last relative by this */
 };
 
 /* What the recorder tells the supervisor, one packet each. */

@@ -147,13 +147,36 @@ static void on_uffd(struct serve *s, const struct ct_inbox_item *in)
 	ct_writes_watch(c, p, in->fd);
 }
 
+/*
+ * Processes are told apart in the segment by the pid that they see themselves.  Of
+ * programs that do not know of each other, two in different pid namespaces may have
+ * the same one.
+ */
+static bool is_foreign(const struct ct_rec_ctx *c, const struct ct_inbox_item *in)
+{
+	return c->listens && in->pid != in->hello.pid;
+}
+
+static int refuse(struct serve *s, const struct ct_inbox_item *in)
+{
+	send_welcome(s, in->fd, -EXDEV, 0);
+	ct_rec_note(s->c, 0, "warning", "other_pid_namespace",
+		    "process %d sees itself as %d: it is in another pid namespace (a container), "
+		    "and goes untraced; run a recorder in there",
+		    in->pid, in->hello.pid);
+	return -EXDEV;
+}
+
 /* 0: the descriptor is in other hands now. */
 static int on_hello(struct serve *s, const struct ct_inbox_item *in)
 {
 	struct ct_rec_ctx *c = s->c;
-	int slot = ct_slot_claim(c->seg, CT_HOW_HELLO, CT_SEG_SLOTS);
 	struct ct_proc *p = NULL;
+	int slot;
 
+	if (is_foreign(c, in))
+		return refuse(s, in);
+	slot = ct_slot_claim(c->seg, CT_HOW_HELLO, CT_SEG_SLOTS);
 	if (slot >= 0)
 		p = admit(s, in, (u32)slot);
 	if (!p) {

@@ -233,6 +233,7 @@ struct ct_rec_ctx {
 	bool urgent, never_urgent; /* the serving thread's scheduling class */
 	u64 witness_due_ns;	   /* CLOCK_MONOTONIC: when the next one would be, without bursts */
 	u64 start_ns;
+	bool listens; /* for any number of programs, until it is told to stop */
 	/* Of the segment, before the programs could write to it. */
 	u64 hold_ns, seg_size;
 

@@ -53,6 +53,38 @@ static int split_address(const char *address, size_t *ret_name_len, const char *
 	return 0;
 }
 
+/* Whether there is anything at a path: what the loader does too, and 1 us. */
+static int look_at(const char *path)
+{
+	int fd = (int)ct_sys4(SYS_openat, AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
+
+	raw_close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+/* A recorder that listens at a path, and maybe is not there. */
+static int parse_path(const char *address, struct sockaddr_un *sun, socklen_t *len)
+{
+	const size_t any_len = sizeof(CT_ENV_ANY_FILTERS) - 1;
+	size_t path_len = strlen(address);
+	const bool any = path_len > any_len &&
+			 !memcmp(address + path_len - any_len, CT_ENV_ANY_FILTERS, any_len);
+	int ret;
+
+	if (any)
+		path_len -= any_len;
+	if (path_len >= sizeof(sun->sun_path))
+		return -ENAMETOOLONG;
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	memcpy(sun->sun_path, address, path_len);
+	*len = sizeof(*sun);
+	ret = look_at(sun->sun_path);
+	if (ret)
+		return ret;
+	return any || !ct_filters_count() ? 0 : -EPERM;
+}
+
 static int parse_address(const char *address, struct sockaddr_un *sun, socklen_t *len,
 			 struct ct_hello *hello)
 {
@@ -60,6 +92,8 @@ static int parse_address(const char *address, struct sockaddr_un *sun, socklen_t
 	size_t name_len;
 	u32 filters;
 
+	if (address[0] == '/')
+		return parse_path(address, sun, len);
 	if (split_address(address, &name_len, &token, &filters))
 		return -EINVAL;
 	if (!name_len || name_len > sizeof(sun->sun_path) - 1)
@@ -92,6 +126,24 @@ static int open_socket(const struct sockaddr_un *sun, socklen_t len)
 		return (int)ret;
 	}
 	return fd;
+}
+
+/*
+ * At a path anybody may have put a socket of his own: what he sends would be our
+ * memory.  The credentials are those of the listen().
+ */
+static int check_listener(int fd, const struct sockaddr_un *sun)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	long ret;
+
+	if (!sun->sun_path[0])
+		return 0;
+	ret = ct_sys5(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	if (ret)
+		return (int)ret;
+	return !cred.uid || cred.uid == (uid_t)ct_sys0(SYS_geteuid) ? 0 : -EPERM;
 }
 
 /* Receives the welcome; ret_fds: the descriptors beside it, or -1. */
@@ -182,7 +234,10 @@ int ct_hello_say(const char *address, struct ct_hello *hello, struct ct_shim *sh
 	sock = open_socket(&sun, len);
 	if (sock < 0)
 		return sock;
-	ret = (int)ct_sys6(SYS_sendto, sock, (long)hello, sizeof(*hello), MSG_NOSIGNAL, 0, 0);
+	ret = check_listener(sock, &sun);
+	if (!ret)
+		ret = (int)ct_sys6(SYS_sendto, sock, (long)hello, sizeof(*hello), MSG_NOSIGNAL, 0,
+				   0);
 	if (ret >= 0)
 		ret = receive(sock, &welcome, fds);
 	if (!ret)

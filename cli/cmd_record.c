@@ -6,9 +6,12 @@
  * exit status through.  It serves nobody and touches no trace, so that nothing
  * can stop it from its one duty: a recorder whose heartbeat stands still for a
  * second is killed, and the programs go on untraced.
+ *
+ * With --listen there is no command: programs come and go, and a signal ends it.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -26,6 +29,8 @@
 #include "commands.h"
 #include "exit.h"
 #include "launch.h"
+#include "listen.h"
+#include "notify.h"
 #include "record_engine.h"
 #include "record_options.h"
 #include "recorder/io.h"
@@ -38,6 +43,9 @@ struct session {
 	const struct ct_record_options *opt;
 	struct ct_launch launch;
 	struct ct_record_engine engine;
+	struct ct_listen listen; /* --listen */
+	char *listen_argv[5];	 /* what stands for the command then */
+	struct ct_notify notify;
 	struct ct_recorder_opts rec;
 	struct ct_segment *seg;
 	char *output;
@@ -111,6 +119,27 @@ static int make_socket(struct session *s, struct ct_err *err)
 	s->rec.listen_fd = fd;
 	s->rec.token = s->token;
 	return 0;
+}
+
+static bool is_listening(const struct session *s)
+{
+	return s->opt->listen != NULL;
+}
+
+static int listen_at_path(struct session *s, struct ct_err *err)
+{
+	const struct group *gr = NULL;
+	int status;
+
+	if (s->opt->listen_group) {
+		gr = getgrnam(s->opt->listen_group);
+		if (!gr)
+			return ct_err_set(err, CT_EXIT_USAGE, "there is no group %s",
+					  s->opt->listen_group);
+	}
+	status = ct_listen_open(&s->listen, s->opt->listen, gr ? gr->gr_gid : (gid_t)-1, err);
+	s->rec.listen_fd = s->listen.fd;
+	return status;
 }
 
 /* The recorder's process: out of the terminal's reach, so that ^Z and ^C pass it by. */
@@ -206,8 +235,10 @@ static void reap(struct session *s)
 
 static void stop_recording(struct session *s)
 {
-	if (!s->stop_sent)
+	if (!s->stop_sent) {
+		ct_notify_say(&s->notify, "STOPPING=1\nSTATUS=finishing the trace");
 		tell_recorder(s, CT_CTL_STOP);
+	}
 	s->stop_sent = true;
 }
 
@@ -226,7 +257,7 @@ static void on_signal(struct session *s, const struct signalfd_siginfo *si)
 			kill(s->command, (int)si->ssi_signo);
 		break;
 	default:
-		if (!s->command_ended)
+		if (s->command && !s->command_ended)
 			kill(s->command, (int)si->ssi_signo);
 		else if (si->ssi_signo == SIGTERM || si->ssi_signo == SIGHUP)
 			stop_recording(s);
@@ -241,6 +272,7 @@ static void watch_recorder(struct session *s)
 	if (beat != s->beat_seen_ns || !s->beat_at_ns) {
 		s->beat_seen_ns = beat;
 		s->beat_at_ns = now;
+		ct_notify_alive(&s->notify, now);
 		return;
 	}
 	if (s->recorder_ended || s->recorder_killed || now - s->beat_at_ns < HEARTBEAT_LIMIT_NS ||
@@ -253,12 +285,20 @@ static void watch_recorder(struct session *s)
 
 static void tell_waiting(struct session *s)
 {
-	if (s->opt->quiet || s->told_waiting || !isatty(STDERR_FILENO))
+	if (s->opt->quiet || s->told_waiting || is_listening(s) || !isatty(STDERR_FILENO))
 		return;
 	s->told_waiting = true;
 	fprintf(stderr,
 		"cowtrace record: the command has ended; recording its other processes until they "
 		"end (Ctrl-C stops the recording, not them)\n");
+}
+
+/* A manager that is in a hurry is looked after as often. */
+static int watch_ms(const struct session *s)
+{
+	const u64 ms = s->notify.watchdog_ns / 3 / CT_NSEC_PER_MSEC;
+
+	return s->notify.watchdog_ns && ms < WATCH_MS ? (int)ct_max(ms, 1UL) : WATCH_MS;
 }
 
 static void wait_for_all(struct session *s)
@@ -271,7 +311,7 @@ static void wait_for_all(struct session *s)
 	ssize_t n;
 
 	while (!s->command_ended || !s->recorder_ended) {
-		poll(fds, 2, WATCH_MS);
+		poll(fds, 2, watch_ms(s));
 		if (fds[1].revents) {
 			n = recv(s->control_fd, &m, sizeof(m), MSG_DONTWAIT);
 			if (n == sizeof(m) && m.type == CT_CTL_DONE)
@@ -328,6 +368,11 @@ static int sum_up(struct session *s)
 			s->output);
 	else if (s->done.text[0])
 		fprintf(stderr, "cowtrace record: %s is incomplete: %s\n", s->output, s->done.text);
+	else if (!s->done.processes && is_listening(s))
+		fprintf(stderr,
+			"cowtrace record: no program came: were they started with LD_PRELOAD=%s "
+			"and " CT_ENV_RECORDER "=%s, and may they connect there?\n",
+			s->launch.preload, s->listen.path);
 	else if (!s->done.processes)
 		fprintf(stderr,
 			"cowtrace record: nothing was recorded: %s did not load the preload (is it "
@@ -350,7 +395,7 @@ static int sum_up(struct session *s)
 		return status;
 	if (torn)
 		return CT_EXIT_RECORD_TORN;
-	return s->done.processes ? 0 : CT_EXIT_RECORD_NOTHING;
+	return s->done.processes || is_listening(s) ? 0 : CT_EXIT_RECORD_NOTHING;
 }
 
 static int block_signals(struct session *s, struct ct_err *err)
@@ -378,7 +423,7 @@ static int start_any_recorder(struct session *s, struct ct_err *err)
 	do {
 		s->rec.engine = s->engine.name;
 		s->rec.engine_why = s->engine.why;
-		status = make_socket(s, err);
+		status = is_listening(s) ? listen_at_path(s, err) : make_socket(s, err);
 		if (!status)
 			status = start_recorder(s, err);
 	} while (status == NO_ENGINE && ct_record_engine_next(&s->engine));
@@ -391,9 +436,21 @@ static void tell_engine(const struct session *s)
 		fprintf(stderr, "cowtrace record: %s\n", s->engine.why);
 }
 
+/* Nothing of ours is started: what the trace has for a command is ourselves. */
+static void set_listening(struct session *s)
+{
+	static char *const words[] = { (char *)"cowtrace", (char *)"record", (char *)"--listen" };
+
+	memcpy(s->listen_argv, words, sizeof(words));
+	s->listen_argv[ct_array_size(words)] = (char *)s->opt->listen;
+	s->launch.argv = s->listen_argv;
+	s->command_ended = true;
+	ct_notify_init(&s->notify);
+}
+
 static int prepare(struct session *s, struct ct_err *err)
 {
-	int status = ct_launch_find(&s->launch, err);
+	int status = is_listening(s) ? 0 : ct_launch_find(&s->launch, err);
 
 	if (!status)
 		status = ct_launch_preload(&s->launch, err);
@@ -413,6 +470,23 @@ static int prepare(struct session *s, struct ct_err *err)
 	return status ? status : start_any_recorder(s, err);
 }
 
+/* Started, and now until the end. */
+static int listen_until_told(struct session *s)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=listening at %s", s->listen.path);
+	ct_notify_say(&s->notify, text);
+	if (!s->opt->quiet)
+		fprintf(stderr,
+			"cowtrace record: listening; start programs with "
+			"LD_PRELOAD=%s " CT_ENV_RECORDER "=%s\n",
+			s->launch.preload, s->listen.path);
+	wait_for_all(s);
+	ct_listen_remove(&s->listen);
+	return sum_up(s);
+}
+
 /* The command did not start: nothing that looks like a trace is left. */
 static void undo(struct session *s)
 {
@@ -420,6 +494,35 @@ static void undo(struct session *s)
 	stop_recording(s);
 	waitpid(s->recorder, NULL, 0);
 	unlink(s->output);
+}
+
+static int run_command(struct session *s, struct ct_err *err)
+{
+	int status = ct_launch_start(&s->launch, &s->old_mask, &s->command, err);
+
+	if (status) {
+		undo(s);
+		return complain(status, err->text);
+	}
+	wait_for_all(s);
+	return sum_up(s);
+}
+
+static int check_usage(const struct ct_record_options *o, bool has_command)
+{
+	if (!has_command && !o->listen)
+		return ct_usage_error(&ct_command_record, "no command to run");
+	if (has_command && o->listen)
+		return ct_usage_error(&ct_command_record,
+				      "--listen and a command: with --listen programs are started "
+				      "by others");
+	if (o->listen && o->user)
+		return ct_usage_error(&ct_command_record,
+				      "--listen and --user: there is no command to run as %s",
+				      o->user);
+	if (o->listen_group && !o->listen)
+		return ct_usage_error(&ct_command_record, "--listen-group wants --listen PATH");
+	return 0;
 }
 
 int ct_cmd_record(int argc, char **argv)
@@ -431,26 +534,24 @@ int ct_cmd_record(int argc, char **argv)
 
 	if (first < 0)
 		return status;
-	if (first == argc)
-		return ct_usage_error(&ct_command_record, "no command to run");
+	if ((status = check_usage(&opt, first < argc)))
+		return status;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return complain(CT_EXIT_RECORD_FAILED, "out of memory");
 	s->opt = &opt;
 	s->launch.argv = argv + first;
 	s->launch.user = opt.user;
+	s->notify.fd = -1;
+	if (opt.listen)
+		set_listening(s);
 	status = prepare(s, &err);
-	if (!status) {
-		status = ct_launch_start(&s->launch, &s->old_mask, &s->command, &err);
-		if (status)
-			undo(s);
-	}
 	if (status) {
+		ct_listen_remove(&s->listen);
 		complain(status, err.text);
 	} else {
 		tell_engine(s);
-		wait_for_all(s);
-		status = sum_up(s);
+		status = opt.listen ? listen_until_told(s) : run_command(s, &err);
 	}
 	free(s->output);
 	free(s);

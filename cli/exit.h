@@ -26,6 +26,7 @@ enum {
 	 * record passes the command's own status through; these are for its own
 	 * failures, above what commands use, as env(1) and timeout(1) have them.
 	 */
+	CT_EXIT_RECORD_LISTEN = 121,  /* the socket of --listen cannot be made */
 	CT_EXIT_RECORD_TORN = 122,    /* the command succeeded, its trace is incomplete */
 	CT_EXIT_RECORD_NOTHING = 123, /* the command succeeded, nothing was recorded */
 	CT_EXIT_RECORD_OUTPUT = 124,  /* the trace cannot be created: the command did not start */

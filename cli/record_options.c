@@ -35,6 +35,14 @@ static const struct ct_opt record_opts[] = {
 	  "with uffd: go on watching a process for MS milliseconds after\n"
 	  "its last relative has gone (default: 1000)",
 	  OFFSET(linger_ms), NULL },
+	{ "listen", 0, CT_OPT_STRING, "PATH",
+	  "run no command: record every program that is started with the\n"
+	  "preload and COWTRACE_RECORDER=PATH, until SIGTERM or SIGINT",
+	  OFFSET(listen), NULL },
+	{ "listen-group", 0, CT_OPT_STRING, "NAME",
+	  "with --listen: programs of group NAME may attach too\n"
+	  "(default: those of cowtrace's own user and of root)",
+	  OFFSET(listen_group), NULL },
 	{ "quiet", 'q', CT_OPT_FLAG, NULL, "no progress and no summary; errors are still printed",
 	  OFFSET(quiet), NULL },
 	{ 0 },
@@ -43,7 +51,7 @@ static const struct ct_opt record_opts[] = {
 const struct ct_command ct_command_record = {
 	.name = "record",
 	.summary = "run a command and record what its forks share and copy",
-	.operands = "[--] COMMAND [ARG...]",
+	.operands = "[--] COMMAND [ARG...] | --listen PATH",
 	.details = "The exit status is the command's own; 122 to 127 are cowtrace's\n"
 		   "(cowtrace-record(1), EXIT STATUS).",
 	.opts = record_opts,

@@ -10,11 +10,13 @@
 #define CT_RECORD_OUTPUT "cowtrace-%e-%p.cowtrace"
 
 struct ct_record_options {
-	const char *output; /* as given: with % expansions */
-	u64 hold_ms;	    /* longest wait of a new child, an exit, an exec */
-	const char *user;   /* NULL: ours */
-	const char *engine; /* "auto", "uffd", "census" */
-	u64 linger_ms;	    /* uffd: protection outlives the last relative by this */
+	const char *output;	  /* as given: with % expansions */
+	u64 hold_ms;		  /* longest wait of a new child, an exit, an exec */
+	const char *user;	  /* NULL: ours */
+	const char *engine;	  /* "auto", "uffd", "census" */
+	u64 linger_ms;		  /* uffd: protection outlives the last relative by this */
+	const char *listen;	  /* path of the socket; NULL: a command of our own */
+	const char *listen_group; /* who may connect beside the owner; NULL: nobody */
 	bool quiet;
 };
 

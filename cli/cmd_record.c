@@ -482,6 +482,7 @@ static int listen_until_told(struct session *s)
 			"cowtrace record: listening; start programs with "
 			"LD_PRELOAD=%s " CT_ENV_RECORDER "=%s\n",
 			s->launch.preload, s->listen.path);
+	tell_engine(s);
 	wait_for_all(s);
 	ct_listen_remove(&s->listen);
 	return sum_up(s);
@@ -504,6 +505,7 @@ static int run_command(struct session *s, struct ct_err *err)
 		undo(s);
 		return complain(status, err->text);
 	}
+	tell_engine(s);
 	wait_for_all(s);
 	return sum_up(s);
 }
@@ -550,7 +552,6 @@ int ct_cmd_record(int argc, char **argv)
 		ct_listen_remove(&s->listen);
 		complain(status, err.text);
 	} else {
-		tell_engine(s);
 		status = opt.listen ? listen_until_told(s) : run_command(s, &err);
 	}
 	free(s->output);

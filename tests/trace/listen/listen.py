@@ -48,7 +48,7 @@ def together(tap, where):
         harness.skip("page frames are for root only")
     with harness.settled_pages():
         for nr in range(10):
-            rec = Listener(where, ["--quiet"], name=f"t{nr}")
+            rec = Listener(where, ["--quiet", "--engine", "census"], name=f"t{nr}")
             harness.wait_until(lambda: os.path.exists(rec.path), 60, "the socket")
             truths = forkloads(rec.path, 2, ["--tag"])
             last = forkloads(rec.path, 1, ["--tag"])
@@ -343,7 +343,7 @@ def unit(tap, where):
     text = harness.read_file(os.path.join(os.environ["UNITS"], "cowtrace.service"))
     caps = [cap[4:].lower() for cap in unit_line(text, "CapabilityBoundingSet")[0].split()]
     options = unit_line(text, "ExecStart")[0].split()[2:]
-    for option, arg in (("--listen", 1), ("--listen-group", 1), ("-o", 1)):
+    for option, arg in (("--listen", 1), ("--listen-group", 1), ("-o", 1), ("--engine", 1)):
         at = options.index(option)
         del options[at:at + 1 + arg]
     options = [o for o in options if o != "--quiet"]

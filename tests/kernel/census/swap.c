@@ -4,85 +4,19 @@
  * swap-out proves nothing.  While it is out, pagemap says SWAPPED with the same
  * swap entry on both sides of a fork, and the scan SWAPPED, not FILE; pswpout and
  * pswpin move.  A page that is mapped twice is not taken by MADV_PAGEOUT.
- *
- * Uses a zram device of its own, and removes it: there a page is out when the call
- * returns, while on a disk it stays in the swap cache, with its PFN, until somebody
- * needs the memory.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/swap.h>
-#include <unistd.h>
 
 #include "lab.h"
 #include "scan.h"
+#include "swapdev.h"
 
 #define NR 64
 #define SWAP_PAGES 4096
 #define SWAP_TYPE(e) ((e)&0x1f)
 
-static char device[64], id[16];
-static bool swap_is_on;
 static char *region;
-
-static void swap_remove(void)
-{
-	if (swap_is_on && swapoff(device) < 0)
-		printf("swapoff %s: %s\n", device, strerror(errno));
-	if (*id)
-		lab_write_text("/sys/class/zram-control/hot_remove", id);
-}
-
-static void swap_remove_and_end(int sig)
-{
-	swap_remove();
-	_exit(128 + sig);
-}
-
-/* A swap area has a header in its first page: version, last page, and a signature at its end. */
-static bool swap_write_header(void)
-{
-	static char header[PAGE];
-	uint32_t version = 1, last = SWAP_PAGES - 1;
-	int fd = open(device, O_WRONLY | O_CLOEXEC);
-	bool ok;
-
-	memcpy(header + 1024, &version, sizeof(version));
-	memcpy(header + 1028, &last, sizeof(last));
-	memcpy(header + PAGE - 10, "SWAPSPACE2", 10);
-	ok = fd >= 0 && pwrite(fd, header, sizeof(header), 0) == sizeof(header) && fsync(fd) == 0;
-	close(fd);
-	return ok;
-}
-
-static void swap_make(void)
-{
-	char path[128], size[32];
-
-	atexit(swap_remove);
-	signal(SIGTERM, swap_remove_and_end);
-	signal(SIGINT, swap_remove_and_end);
-	/* Reading it makes a device. */
-	if (!lab_read_text("/sys/class/zram-control/hot_add", id, sizeof(id)))
-		lab_skip("no zram device can be made");
-	id[strcspn(id, "\n")] = '\0';
-	snprintf(device, sizeof(device), "/dev/zram%s", id);
-	snprintf(path, sizeof(path), "/sys/block/zram%s/disksize", id);
-	snprintf(size, sizeof(size), "%lu", SWAP_PAGES * PAGE);
-	if (!lab_write_text(path, size) || !swap_write_header() ||
-	    swapon(device, SWAP_FLAG_PREFER) < 0) {
-		int err = errno;
-
-		swap_remove();
-		lab_skip("swap on %s: %s", device, strerror(err));
-	}
-	swap_is_on = true;
-}
 
 static void step(int n)
 {
@@ -113,7 +47,7 @@ static void out_and_in(int self)
 	madvise(region, NR * PAGE, MADV_PAGEOUT);
 	out = count_out(self, region);
 	if (out < NR) {
-		swap_remove();
+		swapdev_remove();
 		lab_skip("MADV_PAGEOUT took only %u of %d pages", out, NR);
 	}
 	check(SWAP_TYPE(lab_entry(self, region)) < 23, "a swap entry of no swap device");
@@ -155,10 +89,7 @@ int main(void)
 	int self;
 
 	lab_need_pfns();
-	if (geteuid() != 0)
-		lab_skip("swapon needs root");
-	lab_sysfs_lock();
-	swap_make();
+	swapdev_make(SWAP_PAGES);
 	self = lab_pagemap(0);
 	region = lab_map(NR);
 	lab_fill(region, NR, 1);

@@ -386,6 +386,8 @@ static int sum_up(struct session *s)
 			(unsigned long long)s->done.forks, s->done.forks == 1 ? "" : "s", shared);
 		if (!s->done.no_pfns)
 			fprintf(stderr, ", %s copied", copied);
+		else
+			fprintf(stderr, ", copied in bounds");
 		if (s->done.warnings)
 			fprintf(stderr, ", %llu warning%s", (unsigned long long)s->done.warnings,
 				s->done.warnings == 1 ? "" : "s");

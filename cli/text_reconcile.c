@@ -67,6 +67,12 @@ static void attribution(const struct ct_text_report *t)
 	char text[1200]; /* 16 reasons of up to 60 letters */
 	int at;
 
+	if (t->bounds) {
+		ct_print_wrapped(&t->term, 2,
+				 "copies are known in bounds only (no page frames): there is no "
+				 "count to compare call sites and regions with");
+		return;
+	}
 	for (size_t i = 0; i < cowtrace_report_nr_reconcile(t->r); i++) {
 		const struct cowtrace_reconcile *c = cowtrace_report_reconcile(t->r, i);
 

@@ -29,9 +29,10 @@ static void advice(const struct cowtrace_region_group *g, char *to, size_t len)
 static void heads(const struct ct_text_report *t, struct ct_table *tab)
 {
 	*tab = (struct ct_table){ .cells = NULL };
-	ct_table_head(tab, t->bounds ? ">surely copied" : ">copied");
-	if (t->bounds || t->unknown)
-		ct_table_head(tab, t->bounds ? ">perhaps" : ")unknown");
+	/* Without page frames: what a side has for itself may be copies. */
+	ct_table_head(tab, t->bounds ? ">perhaps copied" : ">copied");
+	if (t->unknown)
+		ct_table_head(tab, ")unknown");
 	ct_table_head(tab, ">shared");
 	ct_table_head(tab, ")dropped");
 	ct_table_head(tab, ")size");
@@ -47,11 +48,13 @@ static void group_row(const struct ct_text_report *t, struct ct_table *tab,
 	const char *slash = *g->name == '/' ? strrchr(g->name, '/') : NULL;
 	const char *name = slash ? slash + 1 : g->name;
 	char words[80];
+	u64 copied;
 
 	advice(g, words, sizeof(words));
-	ct_table_cell(tab, "%s %5s", ct_format_pages(g->copied).s,
-		      ct_format_share(g->copied, g->shared).s);
-	if (t->bounds || t->unknown)
+	copied = t->bounds ? g->unknown : g->copied;
+	ct_table_cell(tab, "%s %5s", ct_format_pages(copied).s,
+		      ct_format_share(copied, g->shared).s);
+	if (t->unknown)
 		ct_table_cell(tab, "%s", ct_format_pages(g->unknown).s);
 	ct_table_cell(tab, "%s", ct_format_pages(g->shared).s);
 	ct_table_cell(tab, "%s", ct_format_pages(g->dropped).s);
@@ -83,7 +86,8 @@ void ct_text_regions(const struct ct_text_report *t)
 	}
 	if (!rows)
 		return;
-	ct_text_heading(t, "MEMORY WITH MOST COPIES");
+	ct_text_heading(t, "MEMORY WITH MOST COPIES%s",
+			t->bounds ? " (bounds, of both sides)" : "");
 	ct_table_print(&tab, &t->term);
 	ct_text_more(t, rows, all, "kinds of memory");
 }

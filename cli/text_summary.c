@@ -181,11 +181,18 @@ static void bounds_sentence(const struct cowtrace_group *all, char *text, size_t
 	else
 		snprintf(what, sizeof(what), "between %s and %s",
 			 ct_format_pages(all->copied_min).s, ct_format_pages(all->copied_max).s);
-	snprintf(text, len,
-		 "%s fork%s shared %s; the kernel then copied %s of it, on both sides together. "
-		 "An ordinary user sees no page frames: recorded as root, this would be exact.",
-		 ct_format_count(all->nr_forks).s, all->nr_forks == 1 ? "" : "s",
-		 ct_format_pages(all->pages_shared).s, what);
+	snprintf(
+		text, len,
+		"%s fork%s shared %s; the kernel then copied %s of it, on both sides together. "
+		"%s",
+		ct_format_count(all->nr_forks).s, all->nr_forks == 1 ? "" : "s",
+		ct_format_pages(all->pages_shared).s, what,
+		all->copied_max == all->copied_min
+			? "Which side copied how much is not known: page frames are hidden from an "
+			  "ordinary user."
+			: "More is not known: page frames are hidden from an ordinary user. "
+			  "Recorded "
+			  "as root, this would be exact, and by side.");
 }
 
 static void exact_sentence(const struct cowtrace_group *all, char *text, size_t len)
@@ -244,7 +251,8 @@ void ct_text_summary(const struct ct_text_report *t)
 	fputc('\n', t->term.out);
 	if (t->bounds) {
 		line(t, "copied at least", all->copied_min, shared, "by both sides together");
-		line(t, "copied at most", all->copied_max, shared, "");
+		line(t, "copied at most", all->copied_max, shared,
+		     "the same page may be copied by both");
 	} else {
 		line(t, "parent copied", all->parent_copied, shared, "written there while shared");
 		line(t, "child copied", all->child_copied, shared, "the same in the child");

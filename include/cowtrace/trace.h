@@ -67,10 +67,11 @@ int cowtrace_phase(const char *name);
 
 /* Totals of this process since it was forked or executed; pages of 4 KiB. */
 struct cowtrace_stats {
-	size_t sz;		/* sizeof(struct cowtrace_stats), set by the caller */
-	uint64_t forks;		/* in which it was the parent */
-	uint64_t shared_pages;	/* shared at those forks */
-	uint64_t copied_pages;	/* copied since, by this process or by its children */
+	size_t sz;	       /* sizeof(struct cowtrace_stats), set by the caller */
+	uint64_t forks;	       /* in which it was the parent */
+	uint64_t shared_pages; /* shared at those forks */
+	/* copied since, by this process or by its children; 0 where page frames are hidden */
+	uint64_t copied_pages;
 	uint64_t dropped_pages; /* no longer mapped */
 	uint64_t lost_events;	/* of the whole recording: calls it did not hear of */
 };

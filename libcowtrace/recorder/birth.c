@@ -201,6 +201,7 @@ static void tell_shared_regions(struct birth *b, struct ct_fork *f)
 	struct ct_rec_ctx *c = b->c;
 	struct ct_regionset *set = f->regions;
 	struct ct_rec rec = { .type = CT_REC_REGION_COUNT };
+	u64 none = c->caps.pfns ? 0 : CT_UNKNOWN;
 	u64 *huge;
 	u32 i;
 
@@ -217,6 +218,7 @@ static void tell_shared_regions(struct birth *b, struct ct_fork *f)
 		rec.region_count.region = ct_proc_region_id(c, b->parent, &set->v[i]);
 		rec.region_count.shared = c->counts[i];
 		rec.region_count.huge = huge[i];
+		rec.region_count.copied = rec.region_count.fresh = none;
 		ct_outbox_put(c->out, &rec);
 	}
 }

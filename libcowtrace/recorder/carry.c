@@ -100,6 +100,9 @@ bool ct_carry_on(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 
 	if (p->pagemap_fd < 0 || s->fork->closed[s->side])
 		return false;
+	/* Without PFNs the newer fork hides what was copied before: everything is shared again. */
+	if (!c->caps.pfns)
+		return false;
 	nr = find_carried(c, p, s, child, &runs);
 	if (!nr) {
 		free(runs);

@@ -106,9 +106,9 @@ static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_fork
 			ct_proc_region_id(c, p, i < set->nr ? &set->v[i] : &elsewhere);
 		rec.region_count.shared = c->counts[i];
 		rec.region_count.huge = huge[i];
-		rec.region_count.copied = t->copied;
+		rec.region_count.copied = c->caps.pfns ? t->copied : CT_UNKNOWN;
 		rec.region_count.dropped = t->dropped;
-		rec.region_count.fresh = t->fresh;
+		rec.region_count.fresh = c->caps.pfns ? t->fresh : CT_UNKNOWN;
 		rec.region_count.unknown = t->unknown;
 		ct_outbox_put(c->out, &rec);
 	}
@@ -138,9 +138,10 @@ static void tell_side(struct ct_rec_ctx *c, const struct ct_fork *f, enum ct_sid
 	rec.side.side = side;
 	rec.side.end = why;
 	rec.side.t_ns = t_ns;
-	rec.side.copied = t ? t->copied : CT_UNKNOWN;
+	/* Without PFNs: whose copy it was, and what a parent had besides, cannot be seen. */
+	rec.side.copied = t && c->caps.pfns ? t->copied : CT_UNKNOWN;
 	rec.side.dropped = t ? t->dropped : CT_UNKNOWN;
-	rec.side.fresh = t ? t->fresh : CT_UNKNOWN;
+	rec.side.fresh = t && (c->caps.pfns || side == CT_SIDE_CHILD) ? t->fresh : CT_UNKNOWN;
 	rec.side.unknown = t ? t->unknown : CT_UNKNOWN;
 	rec.side.kept = t ? t->kept : CT_UNKNOWN;
 	rec.side.attributed = attributed;
@@ -286,6 +287,9 @@ void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 {
 	struct ct_image *whole = NULL, *later = NULL;
 
+	/* Without PFNs the memory of who was left alone tells nothing any more. */
+	if (now && !c->caps.pfns && why != CT_SIDE_END_NEXT_FORK && p->parted_ns && p->parting_held)
+		now = p->parting;
 	if (now && s->frozen && !ct_carry_compose(s, now, &whole))
 		now = whole;
 	if (now && !ct_parting_compose(p, s->fork->orig, now, &later))

@@ -31,8 +31,7 @@ static struct ct_proc *survivor(struct ct_rec_ctx *c, const struct ct_proc *leav
 {
 	struct ct_proc *q, *alone = NULL;
 
-	/* Without PFNs ct_close_evaluate() has looked at everybody already. */
-	for (q = c->caps.pfns && leaver->family ? c->procs : NULL; q; q = q->next) {
+	for (q = leaver->family ? c->procs : NULL; q; q = q->next) {
 		if (q == leaver || q->family != leaver->family || q->gone_ns || q->exit_read ||
 		    q->exec_read)
 			continue;
@@ -46,12 +45,18 @@ static struct ct_proc *survivor(struct ct_rec_ctx *c, const struct ct_proc *leav
 struct ct_proc *ct_parting_begin(struct ct_rec_ctx *c, struct ct_proc *leaver)
 {
 	struct ct_proc *q = survivor(c, leaver);
-	struct ct_image *img;
+	struct ct_image *img = NULL;
 
-	if (!q || ct_proc_read(c, q, &img))
+	if (!q)
+		return NULL;
+	/* Without PFNs ct_close_evaluate() has read everybody just now. */
+	if (!c->caps.pfns && q->last)
+		img = ct_image_ref(q->last);
+	else if (ct_proc_read(c, q, &img))
 		return NULL;
 	ct_parting_forget(q);
 	q->parting = img;
+	q->parting_held = true;
 	return q;
 }
 
@@ -66,6 +71,7 @@ void ct_parting_forget(struct ct_proc *q)
 	ct_image_unref(q->parting);
 	q->parting = NULL;
 	q->parted_ns = 0;
+	q->parting_held = false;
 	q->nr_late = 0;
 }
 

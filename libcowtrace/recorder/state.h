@@ -161,7 +161,8 @@ struct ct_proc {
 
 	/* How it was when its last relative took its leave, and what it dropped since. */
 	struct ct_image *parting;
-	u64 parted_ns; /* CLOCK_MONOTONIC; 0: it has relatives */
+	u64 parted_ns;	   /* CLOCK_MONOTONIC; 0: it has relatives */
+	bool parting_held; /* read while the one that went stood still */
 	struct ct_page_run *late;
 	u32 nr_late;
 

@@ -77,8 +77,11 @@ static void fill(struct cowtrace_report *r, const struct ct_trace_fork *f, struc
 	fill_side(r->trace, f->id, CT_SIDE_CHILD, &to->child_side);
 }
 
+/* Where it cannot be told by side: of both together, at least. */
 static u64 copied_of(const struct cowtrace_fork *f)
 {
+	if (f->parent_side.copied == CT_UNKNOWN && f->child_side.copied == CT_UNKNOWN)
+		return ct_report_known(f->copied_min);
 	return ct_report_known(f->parent_side.copied) + ct_report_known(f->child_side.copied);
 }
 
@@ -146,8 +149,7 @@ static void init(struct cowtrace_group *g)
 static void add(struct cowtrace_group *g, const struct cowtrace_fork *f)
 {
 	g->nr_forks++;
-	g->nr_unread +=
-		(f->parent_side.copied == CT_UNKNOWN) + (f->child_side.copied == CT_UNKNOWN);
+	g->nr_unread += (f->parent_side.kept == CT_UNKNOWN) + (f->child_side.kept == CT_UNKNOWN);
 	ct_report_add(&g->pages_shared, f->pages_shared);
 	ct_report_add(&g->huge_pages_shared, f->huge_pages_shared);
 	ct_report_add(&g->parent_copied, f->parent_side.copied);
@@ -171,11 +173,17 @@ static void add(struct cowtrace_group *g, const struct cowtrace_fork *f)
 	}
 }
 
+static u64 copied_of_group(const struct cowtrace_group *g)
+{
+	if (g->parent_copied == CT_UNKNOWN && g->child_copied == CT_UNKNOWN)
+		return g->copied_min;
+	return ct_report_known(g->parent_copied) + ct_report_known(g->child_copied);
+}
+
 static int group_by_copied(const void *a, const void *b)
 {
 	const struct cowtrace_group *x = a, *y = b;
-	u64 cx = ct_report_known(x->parent_copied) + ct_report_known(x->child_copied);
-	u64 cy = ct_report_known(y->parent_copied) + ct_report_known(y->child_copied);
+	u64 cx = copied_of_group(x), cy = copied_of_group(y);
 
 	if (cx != cy)
 		return cx < cy ? 1 : -1;

@@ -14,12 +14,16 @@
 
 /* Counted, but written while no engine watched: all of it is without a site. */
 #define REASON_NO_ENGINE "no_engine"
+/* The recorder saw no page frames: copies are known in bounds, and not by side. */
+#define REASON_NO_FRAMES "no_page_frames"
 /* What an engine's recorder should have explained, and did not. */
 #define REASON_UNEXPLAINED "unexplained"
 
-static const char *reason_unread(enum ct_side_end end)
+static const char *reason_unread(const struct ct_trace_side *s)
 {
-	switch (end) {
+	if (s && s->kept != CT_UNKNOWN)
+		return REASON_NO_FRAMES;
+	switch (s ? s->ended : CT_SIDE_END_OPEN) {
 	case CT_SIDE_END_KILLED:
 		return "killed";
 	case CT_SIDE_END_TIMEOUT:
@@ -85,9 +89,8 @@ static void attribute(const struct cowtrace_report *r, const struct ct_trace_sid
 	to->attributed = s ? ct_report_known(s->attributed) : 0;
 	if (to->copied == CT_UNKNOWN) {
 		to->coverage = -1;
-		to->unattributed[to->nr_reasons++] = (struct cowtrace_reason_pages){
-			reason_unread(s ? s->ended : CT_SIDE_END_OPEN), CT_UNKNOWN
-		};
+		to->unattributed[to->nr_reasons++] =
+			(struct cowtrace_reason_pages){ reason_unread(s), CT_UNKNOWN };
 		return;
 	}
 	explained = explain(r->trace, s, to);

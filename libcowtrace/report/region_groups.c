@@ -59,22 +59,26 @@ static void begin(struct cowtrace_region_group *to, const struct cowtrace_region
 }
 
 static void add(struct cowtrace_region_group *to, const struct cowtrace_region *g,
-		bool same_process)
+		bool same_process, bool frames)
 {
 	to->nr_regions++;
 	to->nr_processes += !same_process;
 	to->len += g->end - g->start;
 	ct_report_add(&to->shared, g->shared);
-	ct_report_add(&to->copied, g->copied);
+	/* Without page frames no sum is known: a region in which nothing happened is 0. */
+	if (frames) {
+		ct_report_add(&to->copied, g->copied);
+		ct_report_add(&to->fresh, g->fresh);
+	}
 	ct_report_add(&to->dropped, g->dropped);
-	ct_report_add(&to->fresh, g->fresh);
 	ct_report_add(&to->unknown, g->unknown);
 }
 
 static int by_copied(const void *a, const void *b)
 {
 	const struct cowtrace_region_group *x = a, *y = b;
-	u64 cx = ct_report_known(x->copied), cy = ct_report_known(y->copied);
+	u64 cx = ct_report_copied(x->copied, x->unknown);
+	u64 cy = ct_report_copied(y->copied, y->unknown);
 	int rc;
 
 	if (cx == cy) {
@@ -104,7 +108,7 @@ int ct_report_make_region_groups(struct cowtrace_report *r)
 		if (first)
 			begin(&r->region_groups[r->nr_region_groups++], rows[i]);
 		add(&r->region_groups[r->nr_region_groups - 1], rows[i],
-		    !first && rows[i - 1]->process == rows[i]->process);
+		    !first && rows[i - 1]->process == rows[i]->process, r->recording.page_frames);
 	}
 	qsort(r->region_groups, r->nr_region_groups, sizeof(*r->region_groups), by_copied);
 	return 0;

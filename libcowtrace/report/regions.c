@@ -72,6 +72,21 @@ static void sum(struct cowtrace_region *g, const struct ct_trace_count *c, bool 
 	ct_report_add(&g->unknown, c->unknown);
 }
 
+/*
+ * A row that the recorder wrote at the fork stays when its side is never read: then
+ * it says what was shared, and its zeros mean nothing.
+ */
+static struct ct_trace_count as_known(const struct cowtrace_report *r,
+				      const struct ct_trace_count *c)
+{
+	const struct ct_trace_side *s = ct_trace_side(r->trace, c->fork, c->side);
+	struct ct_trace_count k = *c;
+
+	if (!s || s->kept == CT_UNKNOWN)
+		k.copied = k.dropped = k.fresh = k.unknown = CT_UNKNOWN;
+	return k;
+}
+
 static void put_row(struct cowtrace_report *r, const struct ct_trace_count *c)
 {
 	r->fork_regions[r->nr_fork_regions++] = (struct cowtrace_fork_region){
@@ -89,7 +104,7 @@ static int sum_counts(struct cowtrace_report *r)
 	if (!counted)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->nr_counts; i++) {
-		const struct ct_trace_count *c = &t->counts[i];
+		const struct ct_trace_count *c = &t->counts[i], known = as_known(r, c);
 		struct cowtrace_region *g;
 
 		if (!ct_report_wants_fork(r, c->fork))
@@ -97,8 +112,8 @@ static int sum_counts(struct cowtrace_report *r)
 		g = find(r, c->region);
 		if (!g)
 			continue;
-		put_row(r, c);
-		sum(g, c, !counted[g - r->regions], is_second_row(t, c));
+		put_row(r, &known);
+		sum(g, &known, !counted[g - r->regions], is_second_row(t, c));
 		counted[g - r->regions] = true;
 	}
 	return 0;
@@ -107,7 +122,8 @@ static int sum_counts(struct cowtrace_report *r)
 static int by_copied(const void *a, const void *b)
 {
 	const struct cowtrace_region *x = a, *y = b;
-	u64 cx = ct_report_known(x->copied), cy = ct_report_known(y->copied);
+	u64 cx = ct_report_copied(x->copied, x->unknown);
+	u64 cy = ct_report_copied(y->copied, y->unknown);
 
 	if (cx == cy) {
 		cx = ct_report_known(x->shared);

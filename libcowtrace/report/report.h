@@ -97,6 +97,12 @@ static inline u64 ct_report_known(u64 v)
 	return v == CT_UNKNOWN ? 0 : v;
 }
 
+/* What to order regions by: copies, or what may be some where page frames are hidden. */
+static inline u64 ct_report_copied(u64 copied, u64 unknown)
+{
+	return ct_report_known(copied == CT_UNKNOWN ? unknown : copied);
+}
+
 /* An array of nr elements, zeroed; never NULL with memory, also for none. */
 void *ct_report_array(size_t nr, size_t len);
 

@@ -6,7 +6,9 @@
  * While faults come it looks again for a while before it sleeps: waking an idle
  * processor costs more than serving the fault.  Where that finds nothing, because
  * the writes come seldom or their thread waits for this very processor, the while is
- * halved, down to none.
+ * halved, down to none.  It sleeps without a time limit, because to set one and to take
+ * it back with each fault is dearer than any system call (in a virtual machine two exits
+ * of it); what has to be done now and then hangs on one timer that ticks by itself.
  *
  * Invariant: it takes no lock that is held over anything that waits, and the
  * queue is written by this thread alone.
@@ -15,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -310,13 +313,46 @@ static void catch_up(struct ct_engine *e)
 	e->waits = waits;
 }
 
-static int timeout_ms(const struct ct_engine *e, u64 now, u64 spin_until)
+static struct timespec timespec_of(u64 ns)
 {
-	if (now < spin_until)
+	return (struct timespec){ .tv_sec = (time_t)(ns / CT_NSEC_PER_SEC),
+				  .tv_nsec = (long)(ns % CT_NSEC_PER_SEC) };
+}
+
+/* It ticks for the serving thread while there is something to tell, else for the sweep. */
+static int tick_every(struct ct_engine *e, u64 ns)
+{
+	const struct itimerspec its = { timespec_of(ns), timespec_of(ns) };
+
+	if (e->tick_ns == ns)
+		return 0;
+	e->tick_ns = ns;
+	return timerfd_settime(e->tick_fd, 0, &its, NULL) ? -errno : 0;
+}
+
+static void on_tick(struct ct_engine *e)
+{
+	const u64 now = ct_now_ns();
+	u64 count;
+
+	if (read(e->tick_fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	if (e->unrung) {
+		ring(e, now);
+	} else {
+		tick_every(e, SWEEP_NS);
+		e->next_sweep_ns = now;
+	}
+}
+
+/* For epoll: -1 with all that will wake it. */
+static int timeout_of(struct ct_engine *e, u64 now, u64 spin_until)
+{
+	if (now < spin_until || e->waits)
 		return 0;
 	if (e->unrung)
-		return 2;
-	return e->waits ? 0 : SWEEP_NS / CT_NSEC_PER_MSEC;
+		tick_every(e, RING_NS);
+	return -1;
 }
 
 /* Serves whom epoll has named; true: there was a message. */
@@ -331,6 +367,10 @@ static bool serve_ready(struct ct_engine *e, const struct epoll_event *ev, int n
 
 		if (!x) {
 			orders = true;
+			continue;
+		}
+		if (ev[i].data.ptr == e) {
+			on_tick(e);
 			continue;
 		}
 		if (serve(e, x)) {
@@ -397,7 +437,7 @@ static void *engine_thread(void *arg)
 		then = now;
 		if (now >= spin.until)
 			spin_off(&spin);
-		n = epoll_wait(e->epoll_fd, ev, ct_array_size(ev), timeout_ms(e, now, spin.until));
+		n = epoll_wait(e->epoll_fd, ev, ct_array_size(ev), timeout_of(e, now, spin.until));
 		now = ct_now_ns();
 		if (n > 0 && serve_ready(e, ev, n, &last)) {
 			then = spin.until ? 0 : now - then;
@@ -478,6 +518,7 @@ int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct ct_engine *e = aligned_alloc(64, (sizeof(*e) + 63) & ~63UL);
+	struct epoll_event tick = { .events = EPOLLIN, .data.ptr = e };
 	int err;
 
 	if (!e)
@@ -485,6 +526,8 @@ int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
 	memset(e, 0, offsetof(struct ct_engine, queue));
 	e->o = *opts;
 	e->caps = *opts->caps;
+	e->pid = getpid();
+	e->uid = (s32)getuid();
 	e->next_ticket = 1;
 	atomic_store(&e->round_ns, ct_now_ns());
 	atomic_store(&e->next_id, 1);
@@ -492,8 +535,10 @@ int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
 	pthread_mutex_init(&e->lock, NULL);
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = e->epoll_fd < 0 || e->wake_fd < 0 ||
-			      epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, e->wake_fd, &ev)
+	e->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	err = e->epoll_fd < 0 || e->wake_fd < 0 || e->tick_fd < 0 || tick_every(e, SWEEP_NS) ||
+			      epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, e->wake_fd, &ev) ||
+			      epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, e->tick_fd, &tick)
 		      ? -errno
 		      : -pthread_create(&e->thread, NULL, engine_thread, e);
 	if (err) {
@@ -501,6 +546,8 @@ int ct_engine_create(const struct ct_engine_opts *opts, struct ct_engine **ret)
 			close(e->epoll_fd);
 		if (e->wake_fd >= 0)
 			close(e->wake_fd);
+		if (e->tick_fd >= 0)
+			close(e->tick_fd);
 		free(e);
 		return err;
 	}
@@ -526,6 +573,7 @@ void ct_engine_destroy(struct ct_engine *e)
 			close(seen.fd);
 	close(e->epoll_fd);
 	close(e->wake_fd);
+	close(e->tick_fd);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 }

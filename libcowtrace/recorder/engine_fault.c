@@ -218,15 +218,15 @@ static bool predict(struct ct_engine *e, const struct look *l, bool racing, stru
 	return stays_huge(l, seen, &v);
 }
 
-static int send_signal(s32 pid, s32 tid, int sig, u64 ticket)
+static int send_signal(const struct ct_engine *e, s32 pid, s32 tid, int sig, u64 ticket)
 {
 	siginfo_t info;
 
 	memset(&info, 0, sizeof(info));
 	info.si_signo = sig;
 	info.si_code = CT_STACK_SI_CODE;
-	info.si_pid = getpid();
-	info.si_uid = getuid();
+	info.si_pid = e->pid;
+	info.si_uid = (uid_t)e->uid;
 	info.si_value.sival_ptr = (void *)ticket;
 	return syscall(SYS_rt_tgsigqueueinfo, pid, tid, sig, &info) ? -errno : 0;
 }
@@ -317,7 +317,7 @@ static void ask_stack(struct ct_engine *e, const struct ct_engine_ctx *x,
 	atomic_store(&e->signalling, (u32)x->slot + 1);
 	sig = (int)slot->stack_signal;
 	if (atomic_load(&slot->no_stacks) != CT_STACKS_OK || sig < SIGRTMIN || sig > SIGRTMAX ||
-	    send_signal(x->pid, t->tid, sig, t->ticket))
+	    send_signal(e, x->pid, t->tid, sig, t->ticket))
 		ct_stack_refuse(seg, t->ticket);
 	atomic_store(&e->signalling, 0);
 }

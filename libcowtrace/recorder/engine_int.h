@@ -71,7 +71,9 @@ struct ct_engine_cmd {
 struct ct_engine {
 	struct ct_engine_opts o;
 	struct ct_kcaps caps;
-	int epoll_fd, wake_fd;
+	int epoll_fd, wake_fd, tick_fd;
+	u64 tick_ns;  /* what tick_fd's period is */
+	s32 pid, uid; /* our own, for the signals */
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic u64 round_ns; /* when its loop came round last */

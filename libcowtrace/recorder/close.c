@@ -269,7 +269,7 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 	tell_side(c, f, s->side, &sum, how == CT_CLOSE_FINAL ? why : CT_SIDE_END_OPEN, t_ns,
 		  who.pages[CT_SITE_KNOWN]);
 	if (watched)
-		ct_attribution_tell(c, &who);
+		ct_attribution_tell(c, p, &who);
 	tell_regions(c, p, f, s->side);
 	tell_timeline(c, f, s->side, sum.copied, t_ns);
 	atomic_store(&c->seg->slots[p->slot].stat_copied, sum.copied);

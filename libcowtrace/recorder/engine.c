@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The engine's thread: reads messages, hands them on, takes orders, and puts what
- * it saw into the queue.
+ * it saw into the queue (engine_queue.c).
  *
  * While faults come it looks again for a while before it sleeps: waking an idle
  * processor costs more than serving the fault.  Where that finds nothing, because
@@ -10,8 +10,7 @@
  * it back with each fault is dearer than any system call (in a virtual machine two exits
  * of it); what has to be done now and then hangs on one timer that ticks by itself.
  *
- * Invariant: it takes no lock that is held over anything that waits, and the
- * queue is written by this thread alone.
+ * Invariant: it takes no lock that is held over anything that waits.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,7 +21,6 @@
 #include <unistd.h>
 
 #include "base/futex.h"
-#include "channel/ask.h"
 #include "recorder/engine_int.h"
 #include "sys/pagemap.h"
 #include "sys/uffd.h"
@@ -31,11 +29,8 @@
 /* After so many sleeps that were shorter than that, looking again is tried anew. */
 #define SHORT_SLEEPS 64
 #define MESSAGES 16u
-/* The serving thread is called for a full quarter of the queue, or after this long. */
+/* The serving thread is called after this long, if the queue has not done so. */
 #define RING_NS (10 * CT_NSEC_PER_MSEC)
-#define RING_ITEMS (CT_ENGINE_QUEUE / 4)
-/* Places that only FORK and PID items take: without them nothing can be placed. */
-#define RESERVED 1024
 /* A child that has not faulted by then is asked whether it is there at all. */
 #define SWEEP_NS (200 * CT_NSEC_PER_MSEC)
 #define STUCK_NS (500 * CT_NSEC_PER_MSEC)
@@ -44,44 +39,6 @@
 #define HUSH_ROUNDS 2000
 #define HUSH_STEP_NS (20 * CT_NSEC_PER_USEC)
 
-static void ring(struct ct_engine *e, u64 now)
-{
-	e->rung_ns = now;
-	e->unrung = false;
-	ct_bell_ring(e->o.seg);
-}
-
-bool ct_engine_put(struct ct_engine *e, const struct ct_seen *seen)
-{
-	u64 head = atomic_load_explicit(&e->head, memory_order_relaxed);
-	u64 used = head - atomic_load_explicit(&e->tail, memory_order_acquire);
-	u32 keep = seen->type == CT_SEEN_WRITE ? RESERVED : 0;
-
-	if (used >= CT_ENGINE_QUEUE - keep) {
-		atomic_fetch_add_explicit(&e->lost, 1, memory_order_relaxed);
-		if (seen->type == CT_SEEN_FORK && seen->fd >= 0)
-			close(seen->fd);
-		return false;
-	}
-	e->queue[head & (CT_ENGINE_QUEUE - 1)] = *seen;
-	atomic_store_explicit(&e->head, head + 1, memory_order_release);
-	e->unrung = true;
-	if (used == RING_ITEMS)
-		ring(e, seen->t_ns);
-	return true;
-}
-
-bool ct_engine_take(struct ct_engine *e, struct ct_seen *ret)
-{
-	u64 tail = atomic_load_explicit(&e->tail, memory_order_relaxed);
-
-	if (tail == atomic_load_explicit(&e->head, memory_order_acquire))
-		return false;
-	*ret = e->queue[tail & (CT_ENGINE_QUEUE - 1)];
-	atomic_store_explicit(&e->tail, tail + 1, memory_order_release);
-	return true;
-}
-
 bool ct_engine_is_alive(const struct ct_engine *e)
 {
 	u64 then = atomic_load_explicit(&e->round_ns, memory_order_relaxed);
@@ -89,11 +46,6 @@ bool ct_engine_is_alive(const struct ct_engine *e)
 	u64 bound = atomic_load_explicit(&e->may_block, memory_order_relaxed) ? CLONE_NS : STUCK_NS;
 
 	return (s64)(ct_now_ns() - then) < (s64)bound;
-}
-
-u64 ct_engine_lost(const struct ct_engine *e)
-{
-	return atomic_load_explicit(&e->lost, memory_order_relaxed);
 }
 
 void ct_engine_hush(struct ct_engine *e, u32 slot)
@@ -338,7 +290,7 @@ static void on_tick(struct ct_engine *e)
 	if (read(e->tick_fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	if (e->unrung) {
-		ring(e, now);
+		ct_engine_ring(e, now);
 	} else {
 		tick_every(e, SWEEP_NS);
 		e->next_sweep_ns = now;
@@ -447,7 +399,7 @@ static void *engine_thread(void *arg)
 		if (n <= 0)
 			catch_up(e);
 		if (e->unrung && now - e->rung_ns > RING_NS)
-			ring(e, now);
+			ct_engine_ring(e, now);
 		if (now >= e->next_sweep_ns) {
 			last = NULL;
 			sweep(e, now);

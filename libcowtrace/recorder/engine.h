@@ -112,6 +112,15 @@ bool ct_engine_is_alive(const struct ct_engine *e);
 /* Writes that the queue had no room for, so far. */
 u64 ct_engine_lost(const struct ct_engine *e);
 
+/* The newest of them, by whose they were. */
+struct ct_loss {
+	u32 ctx, epoch;
+	u64 writes;
+};
+#define CT_ENGINE_LOSSES 64u
+/* Those of one context; returns how many entries. */
+u32 ct_engine_losses(struct ct_engine *e, u32 ctx, struct ct_loss ret[CT_ENGINE_LOSSES]);
+
 /*
  * Comes back when no signal is on its way to a thread of the process in this
  * slot.  With ct_slot.no_stacks set before, none will be sent afterwards.

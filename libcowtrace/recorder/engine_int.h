@@ -92,8 +92,10 @@ struct ct_engine {
 	/* slot + 1 of the process that a signal is being sent to */
 	_Atomic u32 signalling;
 
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of the commands and the losses; held for moments */
 	struct ct_engine_cmd *cmds, **cmds_tail;
+	struct ct_loss losses[CT_ENGINE_LOSSES];
+	u32 nr_losses; /* ever */
 
 	/* From the engine's thread to the serving one. */
 	_Atomic u64 head __attribute__((aligned(64)));
@@ -104,8 +106,13 @@ struct ct_engine {
 	struct ct_seen queue[CT_ENGINE_QUEUE];
 };
 
-/* engine.c */
+/* engine_queue.c */
+/* False: no room; then nobody has seen it (a FORK's fd is closed). */
 bool ct_engine_put(struct ct_engine *e, const struct ct_seen *seen);
+/* Calls the serving thread. */
+void ct_engine_ring(struct ct_engine *e, u64 now);
+
+/* engine.c */
 struct ct_engine_ctx *ct_engine_ctx_create(struct ct_engine *e, u32 id, int fd);
 /* A child's first words tell who it is. */
 void ct_engine_identify(struct ct_engine *e, struct ct_engine_ctx *x, s32 pid);

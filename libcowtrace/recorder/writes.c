@@ -57,7 +57,7 @@ struct ct_writes {
 	struct {
 		s32 tid;
 		bool asked; /* it was asked for a stack at some time */
-		u64 t_ns;
+		u64 t_ns, first_ns;
 	} newest[SEEN_TIDS];
 	/* The newest writes that found their page reused, or not written yet, by page. */
 	struct {
@@ -120,6 +120,8 @@ static void note_thread(struct ct_writes *ws, const struct ct_seen *s)
 {
 	u32 i = (u32)s->tid % SEEN_TIDS;
 
+	if (ws->newest[i].tid != s->tid)
+		ws->newest[i].first_ns = s->t_ns;
 	ws->newest[i].asked = (ws->newest[i].tid == s->tid && ws->newest[i].asked) ||
 			      (s->ticket && s->access == CT_ACCESS_USER);
 	ws->newest[i].tid = s->tid;
@@ -275,21 +277,24 @@ static u32 leaf_site(struct ct_rec_ctx *c, const struct pending *p)
 /*
  * A thread that can be asked at other times, and could not be here, is in libc's
  * code at its beginning or its end: nobody called it, the function is all there is.
+ * False: it may yet be heard of, because it has just begun.
  */
-static void use_thread_edge(struct ct_rec_ctx *c, struct pending *p)
+static bool use_thread_edge(struct ct_rec_ctx *c, struct pending *p, bool last_chance)
 {
 	const struct ct_proc *q = p->w->proc;
 	u32 i = (u32)p->s.tid % SEEN_TIDS;
+	bool same = c->writes->newest[i].tid == p->s.tid;
 
 	if (p->s.no_site != CT_NO_STACK || p->s.access != CT_ACCESS_USER || !q ||
 	    p->s.tid == q->pid)
-		return;
-	if (!(c->writes->newest[i].tid == p->s.tid && c->writes->newest[i].asked) &&
-	    !ct_thread_ready(c->seg, q->slot, p->s.tid))
-		return;
+		return true;
+	if (!(same && c->writes->newest[i].asked) && !ct_thread_ready(c->seg, q->slot, p->s.tid))
+		return last_chance || !same ||
+		       p->s.t_ns - c->writes->newest[i].first_ns > PATIENCE_NS;
 	p->site = leaf_site(c, p);
 	if (p->site)
 		p->s.no_site = CT_SITE_KNOWN;
+	return true;
 }
 
 /*
@@ -482,7 +487,8 @@ static bool finish(struct ct_rec_ctx *c, struct pending *p, const struct ct_imag
 		use_fork_site(c, p);
 	else
 		use_fork_stack(c, p);
-	use_thread_edge(c, p);
+	if (!use_thread_edge(c, p, last_chance))
+		return false;
 	doubt_racing(c->writes, p);
 	observed = observe(c, p, img, last_chance);
 	if (observed == COWTRACE_RETRY) {
@@ -601,6 +607,20 @@ void ct_writes_settle(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_i
 			let_go(ws, q->w);
 	}
 	ws->nr = kept;
+}
+
+u64 ct_writes_lost(struct ct_rec_ctx *c, const struct ct_proc *p, u32 fork, enum ct_side side)
+{
+	struct ct_loss v[CT_ENGINE_LOSSES];
+	u32 i, nr = p->watch ? ct_engine_losses(c->writes->engine, p->watch->ctx, v) : 0;
+	enum ct_side on;
+	u64 sum = 0;
+	u32 of;
+
+	for (i = 0; i < nr; i++)
+		if (!place(p->watch, v[i].epoch, UINT64_MAX, &of, &on) && of == fork && on == side)
+			sum += v[i].writes;
+	return sum;
 }
 
 static void bind(struct ct_watch *w, const struct ct_proc *parent, struct ct_proc *child,

@@ -76,6 +76,9 @@ struct ct_birth_word {
 	const struct ct_image *at_clone; /* what the parent had at the clone */
 };
 
+/* Writes of this side of p's that the engine's queue had no room for. */
+u64 ct_writes_lost(struct ct_rec_ctx *c, const struct ct_proc *p, u32 fork, enum ct_side side);
+
 /* The child is a process now. */
 void ct_writes_born(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_proc *child,
 		    const struct ct_birth_word *birth);
@@ -93,6 +96,7 @@ struct ct_attribution {
 };
 /* ct_compare.copied */
 void ct_attribution_add(void *arg, u64 src, u64 page, size_t region);
-void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_attribution *a);
+/* All are added: those of p that the recorder itself had no time for are told as such. */
+void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_proc *p, struct ct_attribution *a);
 
 #endif

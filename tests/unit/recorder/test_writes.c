@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include "channel/stacks.h"
+#include "channel/threads.h"
 #include "ctx_util.h"
 #include "recorder/watches.h"
 #include "recorder/writes.h"
@@ -19,6 +20,7 @@
 static struct ct_seen queue[1 << 17];
 static u32 nr_queued, nr_taken, nr_added, nr_removed;
 static u64 nr_lost;
+static struct ct_loss losses[4];
 
 bool ct_engine_take(struct ct_engine *e, struct ct_seen *ret)
 {
@@ -31,6 +33,16 @@ bool ct_engine_take(struct ct_engine *e, struct ct_seen *ret)
 u64 ct_engine_lost(const struct ct_engine *e)
 {
 	return nr_lost;
+}
+
+u32 ct_engine_losses(struct ct_engine *e, u32 of, struct ct_loss ret[CT_ENGINE_LOSSES])
+{
+	u32 i, nr = 0;
+
+	for (i = 0; i < ct_array_size(losses); i++)
+		if (losses[i].writes && losses[i].ctx == of)
+			ret[nr++] = losses[i];
+	return nr;
 }
 
 u32 ct_engine_add(struct ct_engine *e, int uffd, s32 pid)
@@ -83,6 +95,7 @@ static int setup(void **state)
 {
 	nr_queued = nr_taken = nr_added = nr_removed = 0;
 	nr_lost = 0;
+	memset(losses, 0, sizeof(losses));
 	next_ticket = 1;
 	/* All is long past: nothing has to be waited for but what a test says. */
 	now = ct_now_ns() - 60 * CT_NSEC_PER_SEC;
@@ -481,6 +494,88 @@ static void test_watches(void **state)
 	assert_null(ws.unborn);
 }
 
+/* The first write of a thread, which has yet to say that it may be asked for stacks. */
+static void test_thread_that_has_just_begun(void **state)
+{
+	const s32 known = CHILD_PID - 7, unknown = CHILD_PID - 8;
+	struct ct_fork *f;
+	u64 t = ct_now_ns();
+	u32 i;
+
+	put_fork(ctx, 100, 1, t);
+	put_pid(100, CHILD_PID);
+	bear(&f, t + 1);
+	put_write(ctx, 1, 10, t + 2)->tid = known;
+	put_write(ctx, 1, 11, t + 2)->tid = unknown;
+	ct_writes_run(c, t + 100 * CT_NSEC_PER_MSEC);
+	assert_int_equal(p->watch->nr_pending, 2);
+	assert_int_equal(ct_thread_enter(c->seg, p->slot, known), 0);
+	ct_writes_run(c, t + 110 * CT_NSEC_PER_MSEC);
+	assert_int_equal(p->watch->nr_pending, 1);
+	/* Nobody waits for ever. */
+	ct_writes_run(c, t + 300 * CT_NSEC_PER_MSEC);
+	assert_int_equal(p->watch->nr_pending, 0);
+	/* Nor for one that was to be heard of long ago. */
+	for (i = 0; i < 5; i++)
+		put_write(ctx, 1, 20 + i, t + 300 * CT_NSEC_PER_MSEC)->tid = unknown;
+	ct_writes_run(c, t + 310 * CT_NSEC_PER_MSEC);
+	assert_int_equal(p->watch->nr_pending, 0);
+	assert_int_equal(ask("SELECT count(*) FROM first_writes WHERE page=10 AND no_site IS NULL"),
+			 1);
+	assert_int_equal(ask("SELECT count(*) FROM first_writes WHERE no_site='no_stack'"), 6);
+}
+
+/* A side with so many pages that nobody saw written. */
+static void attribute(const struct ct_proc *q, u64 pages)
+{
+	struct ct_attribution a = { .share = q->shares };
+
+	a.pages[CT_NO_FORK_WINDOW] = pages;
+	ct_attribution_tell(c, q, &a);
+}
+
+static s64 told(u32 fork, const char *side, const char *reason)
+{
+	char sql[192];
+
+	snprintf(sql, sizeof(sql),
+		 "SELECT coalesce(sum(pages), 0) FROM unattributed WHERE fork=%u AND side='%s' AND "
+		 "reason='%s'",
+		 fork, side, reason);
+	return ask(sql);
+}
+
+/* Of the pages that nobody saw written, as many as were lost are the recorder's fault. */
+static void test_lost_by_fork(void **state)
+{
+	struct ct_proc *child;
+	struct ct_fork *f;
+	u32 id;
+
+	put_fork(ctx, 100, 1, now);
+	put_pid(100, CHILD_PID);
+	child = bear(&f, now + 5);
+	id = f->id;
+	/* A fork that nobody counts: the pages are the one's before it. */
+	put_fork(ctx, 0, 2, now + 10);
+	losses[0] = (struct ct_loss){ .ctx = ctx, .epoch = 0, .writes = 1000 };
+	losses[1] = (struct ct_loss){ .ctx = ctx, .epoch = 1, .writes = 3 };
+	losses[2] = (struct ct_loss){ .ctx = ctx, .epoch = 2, .writes = 4 };
+	losses[3] = (struct ct_loss){ .ctx = 100, .epoch = 0, .writes = 50 };
+	ct_writes_run(c, ct_now_ns());
+	assert_int_equal(ct_writes_lost(c, p, id, CT_SIDE_PARENT), 7);
+	assert_int_equal(ct_writes_lost(c, p, id, CT_SIDE_CHILD), 0);
+	assert_int_equal(ct_writes_lost(c, child, id, CT_SIDE_CHILD), 50);
+	assert_int_equal(ct_writes_lost(c, child, id, CT_SIDE_PARENT), 0);
+	attribute(p, 20);
+	attribute(child, 20);
+	assert_int_equal(told(id, "parent", "recorder_late"), 7);
+	assert_int_equal(told(id, "parent", "fork_window"), 13);
+	/* Never more than there are. */
+	assert_int_equal(told(id, "child", "recorder_late"), 20);
+	assert_int_equal(told(id, "child", "fork_window"), 0);
+}
+
 static void test_lost(void **state)
 {
 	nr_lost = 17;
@@ -502,6 +597,8 @@ int main(void)
 		TEST(test_carried),
 		TEST(test_many_forks),
 		TEST(test_settled_by_a_reading),
+		TEST(test_thread_that_has_just_begun),
+		TEST(test_lost_by_fork),
 		TEST(test_lost),
 		cmocka_unit_test(test_watches),
 	};

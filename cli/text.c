@@ -109,6 +109,7 @@ int ct_text_print(struct ct_text_report *t)
 	ct_text_summary(t);
 	ct_text_sites(t);
 	ct_text_sites_time(t);
+	ct_text_thp(t);
 	ct_text_groups(t);
 	ct_text_forks(t);
 	ct_text_regions(t);

@@ -33,6 +33,7 @@ void ct_text_more(const struct ct_text_report *t, size_t shown, size_t all, cons
 void ct_text_summary(const struct ct_text_report *t);
 void ct_text_sites(const struct ct_text_report *t);
 void ct_text_sites_time(const struct ct_text_report *t);
+void ct_text_thp(const struct ct_text_report *t);
 void ct_text_verdicts(const struct ct_text_report *t);
 void ct_text_groups(const struct ct_text_report *t);
 void ct_text_forks(const struct ct_text_report *t);

@@ -366,6 +366,39 @@ struct cowtrace_writes {
 };
 const struct cowtrace_writes *cowtrace_report_writes(const struct cowtrace_report *r);
 
+/*
+ * Huge mappings of 2 MiB that a program had and lost: one cause, at one call site, of
+ * one process, in one region.
+ */
+struct cowtrace_thp_loss {
+	/*
+	 * "write_after_fork": the kernel split the mapping to copy 4 KiB of it, seen by an
+	 * engine.  "munmap", "madvise_dontneed", "mprotect", ...: a call that took or changed
+	 * a part of it.  docs/report-json.md has them all.
+	 */
+	const char *cause;
+	uint32_t process;
+	int32_t pid;
+	uint32_t site;	     /* cowtrace_report_site_of(); 0 unknown */
+	const char *text;    /* as in struct cowtrace_write_site; "" unknown */
+	const char *syscall; /* of a write_after_fork: "read"; "" the program itself */
+	uint32_t region;     /* id; 0 unknown */
+	const char *kind;    /* of the region; "" unknown */
+	const char *name;
+	uint64_t events;       /* huge mappings */
+	uint64_t len;	       /* bytes: 2 MiB for each */
+	uint64_t regained_len; /* of these, huge again later; COWTRACE_UNKNOWN */
+	/*
+	 * Of write_after_fork, pages of 4 KiB in what was lost, as long as the fork lasted:
+	 * copied (the first one with it), made writable where they were, and of the copied
+	 * those of which the model said that they could have been.  Else COWTRACE_UNKNOWN.
+	 */
+	uint64_t copies, reuses, reusable;
+};
+/* Most bytes first. */
+size_t cowtrace_report_nr_thp_losses(const struct cowtrace_report *r);
+const struct cowtrace_thp_loss *cowtrace_report_thp_loss(const struct cowtrace_report *r, size_t i);
+
 struct cowtrace_disagreement {
 	int32_t pid;
 	uint32_t process, fork, site; /* site 0: none */

@@ -115,6 +115,27 @@ static void put_site_region(struct ct_sink *k, const struct cowtrace_site_region
 	ct_json_put_row(k, o);
 }
 
+static void put_thp_loss(struct ct_sink *k, const struct cowtrace_thp_loss *l)
+{
+	json_t *o = json_object();
+
+	ct_json_set_text(k, o, "cause", l->cause);
+	ct_json_set(k, o, "site", ct_json_text_or_null(l->text));
+	ct_json_set(k, o, "site_id", ct_json_id_or_null(l->site));
+	ct_json_set(k, o, "pid", json_integer(l->pid));
+	ct_json_set(k, o, "process_id", ct_json_id_or_null(l->process));
+	ct_json_set(k, o, "region", ct_json_id_or_null(l->region));
+	ct_json_set(k, o, "kind", ct_json_text_or_null(l->kind));
+	ct_json_set_text(k, o, "name", l->name);
+	ct_json_set_count(k, o, "events", l->events);
+	ct_json_set_count(k, o, "bytes", l->len);
+	ct_json_set_count(k, o, "regained_bytes", l->regained_len);
+	ct_json_set_count(k, o, "copies", l->copies);
+	ct_json_set_count(k, o, "reuses", l->reuses);
+	ct_json_set_count(k, o, "reusable", l->reusable);
+	ct_json_put_row(k, o);
+}
+
 static void put_totals(struct ct_sink *k, const struct cowtrace_writes *w)
 {
 	json_t *o = json_object(), *reasons = json_object(), *time = json_object();
@@ -196,6 +217,10 @@ void ct_json_put_writes(struct ct_sink *k, const struct cowtrace_report *r)
 	ct_json_begin_array(k, "site_regions");
 	for (size_t i = 0; i < cowtrace_report_nr_site_regions(r); i++)
 		put_site_region(k, cowtrace_report_site_region(r, i));
+	ct_json_end_array(k);
+	ct_json_begin_array(k, "thp_losses");
+	for (size_t i = 0; i < cowtrace_report_nr_thp_losses(r); i++)
+		put_thp_loss(k, cowtrace_report_thp_loss(r, i));
 	ct_json_end_array(k);
 	put_agreement(k, cowtrace_report_agreement(r));
 }

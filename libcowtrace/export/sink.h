@@ -34,7 +34,7 @@ void ct_json_put_row(struct ct_sink *k, json_t *row);
 void ct_json_end_array(struct ct_sink *k);
 void ct_json_put_pair(struct ct_sink *k, const char *key, json_t *v);
 
-/* The keys writes, sites, site_regions and agreement (json_writes.c). */
+/* The keys writes, sites, site_regions, thp_losses and agreement (json_writes.c). */
 void ct_json_put_writes(struct ct_sink *k, const struct cowtrace_report *r);
 
 #endif

@@ -95,6 +95,7 @@ static int make_all(struct cowtrace_report *r)
 		ct_report_make_forks,	      ct_report_make_groups,	ct_report_make_regions,
 		ct_report_make_region_groups, ct_report_make_buckets,	ct_report_make_write_sites,
 		ct_report_make_reconcile,     ct_report_make_agreement, ct_report_make_notes,
+		ct_report_make_thp_losses,
 	};
 	int rc = r->options.no_symbols ? 0 : ct_symbolizer_create(&r->symbolizer);
 
@@ -169,6 +170,7 @@ ct_public void cowtrace_report_close(struct cowtrace_report *r)
 	free(r->site_regions);
 	free(r->site_forks);
 	free(r->site_steps);
+	free(r->thp_losses);
 	free(r->undecided);
 	free(r->disagreements);
 	free(r->fork_selected);
@@ -269,4 +271,5 @@ CT_ROWS(cowtrace_bucket, bucket, buckets)
 CT_ROWS(cowtrace_reconcile, reconcile, reconcile)
 CT_ROWS(cowtrace_write_site, write_site, write_sites)
 CT_ROWS(cowtrace_site_region, site_region, site_regions)
+CT_ROWS(cowtrace_thp_loss, thp_loss, thp_losses)
 CT_ROWS(cowtrace_note, note, notes)

@@ -34,7 +34,22 @@ struct ct_span {
 	u32 fork;
 	enum ct_side side;
 	u64 start, end; /* bytes */
-	u32 class;
+	u32 class, region;
+};
+
+/* What was written in a unit of 2 MiB of one process, page by page, in one fork. */
+struct ct_gather_unit { /* number: its key's in `units` */
+	u32 copies, reuses, reusable;
+	u32 lost_last; /* the newest of lost[] that is of it, plus one */
+};
+
+/* A unit that lost its huge mapping at a first write. */
+struct ct_gather_lost {
+	u32 unit;
+	u32 process, site, region; /* region: id; 0 unknown */
+	u64 addr;		   /* of the page */
+	s32 syscall;
+	bool needless; /* the kernel left the page where it was: it was split for us */
 };
 
 struct ct_gather {
@@ -48,6 +63,14 @@ struct ct_gather {
 	struct ct_sums all;
 	u64 faults;
 	u64 *kinds; /* faults of each of the trace's kinds, by index */
+
+	/* Units, only where a trace has writes to huge pages. */
+	bool has_huge;
+	struct ct_u64map owners; /* process << 32 | fork */
+	struct ct_u64map units;	 /* number of an owner << 36 | address / 2 MiB */
+	struct ct_gather_unit *unit;
+	struct ct_gather_lost *lost;
+	u32 cap_units, nr_lost, cap_lost;
 
 	u64 steps_ns, step_ns;
 
@@ -69,8 +92,13 @@ void ct_gather_destroy(struct ct_gather *g);
 
 /* Before the pass: what ct_gather_class() needs.  0, -ENOMEM. */
 int ct_gather_index_regions(struct ct_gather *g, const struct ct_trace *t);
-/* The class of the region behind a write; nr_classes: no region tells of it. */
+/* The region behind a write, as its side had it; NULL: none tells of it. */
+const struct ct_span *ct_gather_span(struct ct_gather *g, const struct ct_trace_write *w);
+/* The class of that region; nr_classes: none. */
 u32 ct_gather_class(struct ct_gather *g, const struct ct_trace_write *w);
+
+/* Huge pages: keeps what thp_losses.c needs of a write.  0, -ENOMEM. */
+int ct_gather_huge(struct ct_gather *g, const struct ct_trace_write *w);
 
 /* A verdict as it is compared: COPY, REUSE, ALLOC_ZEROED, or UNCERTAIN. */
 int ct_verdict_plain(u8 action);

@@ -40,6 +40,8 @@ struct cowtrace_report {
 	struct cowtrace_writes writes;
 	struct cowtrace_write_site *write_sites;
 	struct cowtrace_site_region *site_regions;
+	struct cowtrace_thp_loss *thp_losses;
+	size_t nr_thp_losses;
 	struct cowtrace_agreement agreement;
 	struct cowtrace_undecided *undecided;
 	struct cowtrace_disagreement *disagreements;
@@ -61,9 +63,13 @@ int ct_report_make_buckets(struct cowtrace_report *r);
 int ct_report_make_reconcile(struct cowtrace_report *r);
 int ct_report_make_write_sites(struct cowtrace_report *r);
 int ct_report_make_site_regions(struct cowtrace_report *r);
+int ct_report_make_thp_losses(struct cowtrace_report *r);
 int ct_report_make_agreement(struct cowtrace_report *r);
 int ct_report_make_notes(struct cowtrace_report *r);
 int ct_report_make_recording(struct cowtrace_report *r);
+
+/* Are calls of that process at that time wanted?  They are of no fork. */
+bool ct_report_wants_call(const struct cowtrace_report *r, u32 process, u64 t_ns);
 
 /* Marks the forks and regions that the options ask for.  -ESRCH: they name what is not there. */
 int ct_report_select(struct cowtrace_report *r, const char *path, struct ct_err *err);

@@ -121,3 +121,11 @@ bool ct_report_is_filtered(const struct cowtrace_report *r)
 
 	return o->fork || o->process || o->since_ns || o->until_ns;
 }
+
+bool ct_report_wants_call(const struct cowtrace_report *r, u32 process, u64 t_ns)
+{
+	const struct cowtrace_report_options *o = &r->options;
+
+	return !o->fork && (!o->process || pid_of(r->trace, process) == o->process) &&
+	       t_ns >= o->since_ns && (!o->until_ns || t_ns < o->until_ns);
+}

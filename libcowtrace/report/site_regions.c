@@ -66,8 +66,12 @@ int ct_gather_index_regions(struct ct_gather *g, const struct ct_trace *t)
 
 		if (region)
 			g->spans[g->nr_spans++] =
-				(struct ct_span){ c->fork, c->side, region->start, region->end,
-						  g->class_of[region - t->regions] };
+				(struct ct_span){ c->fork,
+						  c->side,
+						  region->start,
+						  region->end,
+						  g->class_of[region - t->regions],
+						  region->id };
 	}
 	qsort(g->spans, g->nr_spans, sizeof(*g->spans), by_place);
 	return 0;
@@ -78,7 +82,7 @@ static bool holds(const struct ct_span *s, const struct ct_trace_write *w, u64 a
 	return s->fork == w->fork && s->side == w->kind->side && addr >= s->start && addr < s->end;
 }
 
-u32 ct_gather_class(struct ct_gather *g, const struct ct_trace_write *w)
+const struct ct_span *ct_gather_span(struct ct_gather *g, const struct ct_trace_write *w)
 {
 	u64 addr = ct_addr_of(w->page);
 	struct ct_span key = { w->fork, w->kind->side, addr };
@@ -86,7 +90,7 @@ u32 ct_gather_class(struct ct_gather *g, const struct ct_trace_write *w)
 
 	/* Neighbouring pages are written one after the other. */
 	if (g->last_span && holds(g->last_span, w, addr))
-		return g->last_span->class;
+		return g->last_span;
 	/* The first one behind the page. */
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -97,9 +101,16 @@ u32 ct_gather_class(struct ct_gather *g, const struct ct_trace_write *w)
 			hi = mid;
 	}
 	if (!lo || !holds(&g->spans[lo - 1], w, addr))
-		return (u32)g->nr_classes;
+		return NULL;
 	g->last_span = &g->spans[lo - 1];
-	return g->last_span->class;
+	return g->last_span;
+}
+
+u32 ct_gather_class(struct ct_gather *g, const struct ct_trace_write *w)
+{
+	const struct ct_span *s = ct_gather_span(g, w);
+
+	return s ? s->class : (u32)g->nr_classes;
 }
 
 /* A row on its way into the table. */

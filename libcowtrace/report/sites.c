@@ -182,7 +182,7 @@ static int make_site(struct cowtrace_report *r, struct cowtrace_site *s, u32 id,
 struct use {
 	u32 site;
 	s32 pid;
-	bool of_call; /* a fork or a mapping */
+	bool of_call; /* a fork, a mapping, or a call that lost a huge page */
 };
 
 static int by_site(const void *a, const void *b)
@@ -212,6 +212,13 @@ static size_t collect(const struct cowtrace_report *r, struct use *uses)
 		if (r->region_selected[i] && t->regions[i].site)
 			uses[n++] = (struct use){ t->regions[i].site, p ? p->pid : 0, true };
 	}
+	for (size_t i = 0; i < t->nr_losses; i++) {
+		const struct ct_trace_loss *l = &t->losses[i];
+		const struct cowtrace_process *p = ct_report_process_of(r, l->process);
+
+		if (l->site && ct_report_wants_call(r, l->process, l->t_ns))
+			uses[n++] = (struct use){ l->site, p ? p->pid : 0, true };
+	}
 	for (u32 i = 0; i < r->gather->sites.nr; i++) {
 		const struct ct_gather_site *g = &r->gather->site[i];
 		const struct cowtrace_process *p = ct_report_process_of(r, g->process);
@@ -227,8 +234,10 @@ static size_t collect(const struct cowtrace_report *r, struct use *uses)
 
 int ct_report_make_sites(struct cowtrace_report *r)
 {
-	ct_auto_free struct use *uses = ct_report_array(
-		r->trace->nr_forks + r->trace->nr_regions + r->gather->sites.nr, sizeof(*uses));
+	ct_auto_free struct use *uses =
+		ct_report_array(r->trace->nr_forks + r->trace->nr_regions + r->trace->nr_losses +
+					r->gather->sites.nr,
+				sizeof(*uses));
 	size_t nr;
 
 	if (!uses)

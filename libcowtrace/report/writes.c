@@ -37,8 +37,12 @@ void ct_gather_destroy(struct ct_gather *g)
 	ct_u64map_fini(&g->sites);
 	ct_u64map_fini(&g->forks);
 	ct_u64map_fini(&g->regions);
+	ct_u64map_fini(&g->owners);
+	ct_u64map_fini(&g->units);
 	free(g->site);
 	free(g->region);
+	free(g->unit);
+	free(g->lost);
 	free(g->kinds);
 	free(g->class_of);
 	free(g->classes);
@@ -170,6 +174,8 @@ static int take(void *ctx, const struct ct_trace_write *w)
 	add(&g->all, w);
 	if (ct_verdict_disagrees(w->kind))
 		rc = ct_verdict_keep(r, w);
+	if (!rc && g->has_huge)
+		rc = ct_gather_huge(g, w);
 	if (rc)
 		return rc;
 	if (!w->site || *w->kind->no_site)
@@ -198,6 +204,8 @@ int ct_report_gather(struct cowtrace_report *r, const char *path, struct ct_err 
 	r->gather = g;
 	if (g) {
 		g->kinds = ct_report_array(t->nr_kinds, sizeof(*g->kinds));
+		for (size_t i = 0; i < t->nr_kinds; i++)
+			g->has_huge |= t->kinds[i].huge;
 		g->steps_ns = first_moment(r);
 		g->step_ns = CT_NSEC_PER_MSEC;
 		rc = g->kinds ? ct_gather_index_regions(g, t) : -ENOMEM;

@@ -274,6 +274,20 @@ static void read_kind(struct row *r, void *to)
 	k->observed = take_action(r);
 }
 
+static void read_loss(struct row *r, void *to)
+{
+	struct ct_trace_loss *l = to;
+
+	l->process = take_id(r);
+	l->t_ns = take_count(r);
+	l->cause = take_text(r);
+	l->addr = take_word(r);
+	l->len = take_word(r);
+	l->site = take_id(r);
+	if (!l->len || l->len % CT_HUGE_SIZE || l->len > 1ULL << 56)
+		r->bad = true;
+}
+
 static void read_unattributed(struct row *r, void *to)
 {
 	struct ct_trace_unattributed *u = to;
@@ -343,6 +357,8 @@ static const struct table tables[] = {
 	LATER(kinds, nr_kinds, read_kind,
 	      "SELECT id,side,access,no_site,huge,predicted,reason,decides,likely,observed"
 	      " FROM write_kinds ORDER BY id"),
+	LATER(losses, nr_losses, read_loss,
+	      "SELECT process,t_ns,cause,addr,len,site FROM thp_losses ORDER BY t_ns"),
 	LATER(unattributed, nr_unattributed, read_unattributed,
 	      "SELECT fork,side,reason,pages FROM unattributed ORDER BY fork,side,reason"),
 	TABLE(notes, nr_notes, read_note,

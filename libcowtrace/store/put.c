@@ -57,6 +57,7 @@ const char *const ct_stmt_sql[CT_STMT_NR] = {
 	[CT_STMT_RUNS] = "INSERT OR REPLACE INTO runs VALUES" MANY("(?,?,?,?)"),
 	[CT_STMT_WRITE] = "INSERT INTO writes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[CT_STMT_WRITE_KIND] = "INSERT INTO write_kinds VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[CT_STMT_THP_LOSS] = "INSERT INTO thp_losses VALUES(?1,?2,?3,?4,?5,?6)",
 	[CT_STMT_UNATTRIBUTED] = "INSERT OR REPLACE INTO unattributed VALUES(?1,?2,?3,?4)",
 	[CT_STMT_NOTE] = "INSERT INTO notes VALUES(?1,?2,?3,?4,?5)",
 	[CT_STMT_BEGIN] = "BEGIN IMMEDIATE",
@@ -236,6 +237,19 @@ static int put_event(struct ct_store *s, const struct ct_rec *r)
 	return ct_put_step(b.st);
 }
 
+static int put_thp_loss(struct ct_store *s, const struct ct_rec *r)
+{
+	struct ct_binder b = ct_bind(s, CT_STMT_THP_LOSS);
+
+	ct_bind_int(&b, r->thp_loss.process);
+	ct_bind_count(&b, r->thp_loss.t_ns);
+	ct_bind_text(&b, r->thp_loss.cause);
+	ct_bind_int(&b, (s64)r->thp_loss.addr);
+	ct_bind_int(&b, (s64)r->thp_loss.len);
+	ct_bind_int(&b, r->thp_loss.site);
+	return ct_put_step(b.st);
+}
+
 static int put_unattributed(struct ct_store *s, const struct ct_rec *r)
 {
 	struct ct_binder b = ct_bind(s, CT_STMT_UNATTRIBUTED);
@@ -288,6 +302,7 @@ int ct_put_rec(struct ct_store *s, const struct ct_rec *rec)
 		[CT_REC_EVENT] = put_event,
 		[CT_REC_RUNS] = ct_put_runs,
 		[CT_REC_WRITE] = ct_put_write,
+		[CT_REC_THP_LOSS] = put_thp_loss,
 		[CT_REC_UNATTRIBUTED] = put_unattributed,
 		[CT_REC_NOTE] = put_note,
 	};

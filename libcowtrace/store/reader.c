@@ -85,6 +85,7 @@ void ct_trace_destroy(struct ct_trace *t)
 	free(t->timeline);
 	free(t->witnesses);
 	free(t->kinds);
+	free(t->losses);
 	free(t->unattributed);
 	free(t->notes);
 	ct_strings_destroy(t->strings);

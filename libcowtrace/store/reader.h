@@ -105,6 +105,13 @@ struct ct_trace_kind { /* of writes; by id */
 	u8 likely;		      /* as predicted */
 };
 
+struct ct_trace_loss { /* of huge pages, by calls; in the order of time */
+	u64 t_ns;
+	u32 process, site;
+	const char *cause; /* never NULL */
+	u64 addr, len;
+};
+
 struct ct_trace_unattributed { /* by fork, side, reason */
 	u32 fork;
 	enum ct_side side;
@@ -137,11 +144,12 @@ struct ct_trace {
 	struct ct_trace_bucket *timeline;
 	struct ct_trace_witness *witnesses;
 	struct ct_trace_kind *kinds;
+	struct ct_trace_loss *losses;
 	struct ct_trace_unattributed *unattributed;
 	struct ct_trace_note *notes;
 	size_t nr_metas, nr_args, nr_processes, nr_modules, nr_frames, nr_forks, nr_sides,
 		nr_regions, nr_counts, nr_buckets, nr_witnesses, nr_kinds, nr_unattributed,
-		nr_notes;
+		nr_losses, nr_notes;
 
 	struct ct_trace_strings *strings; /* behind every const char * above */
 	struct sqlite3 *db;		  /* for ct_trace_writes(); NULL: given back */

@@ -111,6 +111,7 @@ enum ct_rec_type {
 	CT_REC_EVENT,
 	CT_REC_RUNS,
 	CT_REC_WRITE,	     /* a first write that an engine saw */
+	CT_REC_THP_LOSS,     /* a call took a part of a huge page, or changed it */
 	CT_REC_UNATTRIBUTED, /* the last one of a fork, side and reason counts */
 	CT_REC_NOTE,
 	CT_REC_NR,
@@ -263,6 +264,13 @@ struct ct_rec {
 			u8 likely;  /* enum cowtrace_action, the same */
 			bool huge;  /* mapped by a PMD before the write */
 		} write;
+		struct {
+			u32 process;
+			u64 t_ns;	   /* just before the call */
+			const char *cause; /* "munmap" "madvise_dontneed" ... */
+			u64 addr, len;	   /* of what was mapped by PMDs: multiples of 2 MiB */
+			u32 site;
+		} thp_loss;
 		struct {
 			u32 fork;
 			enum ct_side side;

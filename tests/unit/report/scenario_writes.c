@@ -142,6 +142,21 @@ static void put_odd(struct ct_store *s)
 	put_some(s, w, 11);
 }
 
+/* By calls: two units at once, the same again, of another process, of a region that nobody knows.
+ */
+static void put_losses(struct ct_store *s)
+{
+	struct ct_rec l = { CT_REC_THP_LOSS, .thp_loss = { 1, 1300 * MSEC, "madvise_dontneed",
+							   0x10000000, 2UL << 21, 11 } };
+
+	put(s, l);
+	l.thp_loss.t_ns = 2600 * MSEC;
+	put(s, l);
+	l.thp_loss =
+		(__typeof__(l.thp_loss)){ 2, 1400 * MSEC, "munmap", 0x7000000000, 1UL << 21, 0 };
+	put(s, l);
+}
+
 static void put_side(struct ct_store *s, u32 fork, enum ct_side side, enum ct_side_end end,
 		     u64 copied, u64 attributed)
 {
@@ -184,5 +199,6 @@ void scenario_put_writes(struct ct_store *s)
 	put_system_calls(s);
 	put_huge(s);
 	put_odd(s);
+	put_losses(s);
 	put_attribution(s);
 }

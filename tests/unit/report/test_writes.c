@@ -244,6 +244,121 @@ static void test_regions(void **state)
 	cowtrace_report_close(r);
 }
 
+static const struct cowtrace_thp_loss *loss(const struct cowtrace_report *r, const char *cause)
+{
+	for (size_t i = 0; i < cowtrace_report_nr_thp_losses(r); i++)
+		if (!strcmp(cowtrace_report_thp_loss(r, i)->cause, cause))
+			return cowtrace_report_thp_loss(r, i);
+	return NULL;
+}
+
+static void test_huge_pages_lost(void **state)
+{
+	struct cowtrace_report *r = open_all();
+	const struct cowtrace_thp_loss *l = cowtrace_report_thp_loss(r, 0);
+
+	/* Most bytes first. */
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 3);
+	assert_string_equal(l->cause, "write_after_fork");
+	assert_int_equal(l->events, 7);
+	assert_int_equal(l->len, 7UL << 21);
+	assert_int_equal(l->site, 13);
+	assert_int_equal(l->pid, 100);
+	assert_int_equal(l->region, 1);
+	assert_string_equal(l->kind, "heap");
+	assert_int_equal(l->copies, 7);
+	assert_int_equal(l->reuses, 0);
+	assert_int_equal(l->reusable, 0);
+	assert_true(l->regained_len == COWTRACE_UNKNOWN);
+	l = cowtrace_report_thp_loss(r, 1);
+	assert_string_equal(l->cause, "madvise_dontneed");
+	assert_int_equal(l->events, 4);
+	assert_int_equal(l->len, 4UL << 21);
+	assert_int_equal(l->site, 11);
+	assert_true(*l->text && cowtrace_report_site_of(r, 11)->of_call);
+	assert_int_equal(l->region, 1);
+	assert_true(l->copies == COWTRACE_UNKNOWN && l->reusable == COWTRACE_UNKNOWN);
+	l = cowtrace_report_thp_loss(r, 2);
+	assert_string_equal(l->cause, "munmap");
+	assert_int_equal(l->pid, 101);
+	assert_int_equal(l->events, 1);
+	assert_int_equal(l->site, 0);
+	assert_string_equal(l->text, "");
+	assert_int_equal(l->region, 0);
+	assert_null(cowtrace_report_thp_loss(r, 3));
+	cowtrace_report_close(r);
+}
+
+static void test_huge_pages_lost_of_some(void **state)
+{
+	struct cowtrace_report *r = open_with((struct cowtrace_report_options){ .fork = 1 });
+
+	/* Calls are of no fork. */
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 1);
+	cowtrace_report_close(r);
+	r = open_with((struct cowtrace_report_options){ .process = 101 });
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 2);
+	assert_non_null(loss(r, "munmap"));
+	cowtrace_report_close(r);
+	r = open_with((struct cowtrace_report_options){ .since_ns = 2000000000 });
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 1);
+	assert_int_equal(loss(r, "madvise_dontneed")->events, 2);
+	cowtrace_report_close(r);
+}
+
+/* What was written in a lost unit before and after; and a split that was our own. */
+static void test_huge_pages_what_followed(void **state)
+{
+	const struct cowtrace_thp_loss *l;
+	struct cowtrace_report *r;
+
+	sql("INSERT INTO write_kinds VALUES"
+	    "(90,'parent','user',NULL,0,'reuse','x',NULL,NULL,'copy'),"
+	    "(91,'parent','user',NULL,0,'uncertain','x','refcount','reuse','copy'),"
+	    "(92,'parent','user',NULL,0,'copy','x',NULL,NULL,'reuse'),"
+	    "(93,'child','user',NULL,1,'uncertain','x','refcount','copy','reuse');"
+	    "INSERT INTO writes VALUES"
+	    "(1,1,5,0x10420,1,10,90,NULL,NULL),(1,1,6,0x10421,1,10,91,NULL,NULL),"
+	    "(1,1,7,0x10422,1,10,92,NULL,NULL),"
+	    /* Another unit, another fork, another process. */
+	    "(1,1,8,0x10600,1,10,90,NULL,NULL),(1,2,8,0x10423,1,10,90,NULL,NULL),"
+	    "(2,1,8,0x10424,1,10,90,NULL,NULL),"
+	    "(2,1,9,0x10680,1,10,93,NULL,NULL)");
+	r = open_all();
+	l = loss(r, "write_after_fork");
+	assert_int_equal(l->events, 7);
+	assert_int_equal(l->copies, 9);
+	assert_int_equal(l->reuses, 1);
+	assert_int_equal(l->reusable, 2);
+	l = loss(r, "cowtrace");
+	assert_non_null(l);
+	assert_int_equal(l->events, 1);
+	assert_int_equal(l->pid, 101);
+	assert_int_equal(l->reuses, 1);
+	cowtrace_report_close(r);
+}
+
+/* A trace of before has no such table. */
+static void test_huge_pages_old_trace(void **state)
+{
+	struct cowtrace_report *r;
+
+	sql("DROP TABLE thp_losses");
+	r = open_all();
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 1);
+	cowtrace_report_close(r);
+}
+
+static void test_huge_pages_damaged(void **state)
+{
+	char why[COWTRACE_REPORT_WHY_LEN];
+	struct cowtrace_report *r;
+
+	sql("UPDATE thp_losses SET len=4096 WHERE cause='munmap'");
+	assert_int_equal(cowtrace_report_open(path, NULL, &r, why), -EBADMSG);
+	assert_non_null(strstr(why, "thp_losses"));
+}
+
 static void test_agreement(void **state)
 {
 	struct cowtrace_report *r = open_all();
@@ -439,6 +554,11 @@ int main(void)
 		cmocka_unit_test_setup(test_totals, setup),
 		cmocka_unit_test_setup(test_time, setup),
 		cmocka_unit_test_setup(test_regions, setup),
+		cmocka_unit_test_setup(test_huge_pages_lost, setup),
+		cmocka_unit_test_setup(test_huge_pages_lost_of_some, setup),
+		cmocka_unit_test_setup(test_huge_pages_what_followed, setup),
+		cmocka_unit_test_setup(test_huge_pages_old_trace, setup),
+		cmocka_unit_test_setup(test_huge_pages_damaged, setup),
 		cmocka_unit_test_setup(test_agreement, setup),
 		cmocka_unit_test_setup(test_attribution, setup),
 		cmocka_unit_test_setup(test_filters, setup),

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+Huge pages lost, one cause a case: cowtrace names the cause and the function, and counts
+as many as thploser lost by its own account and by thp_split_pmd and AnonHugePages.
+
+usage: losses.py RUNS [CAUSE...]
+"""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+import harness
+
+UNITS = 6
+
+# What thploser does: engine, the cause in the report, the function, of whose huge pages.
+CASES = {
+    "write_after_fork": ("uffd", "write_after_fork", "write_after_fork"),
+    "child_write": ("uffd", "write_after_fork", "write_in_child"),
+    "write_alone": ("uffd", None, None),
+}
+
+
+def functions_of(rep, loss):
+    for site in rep["sites"]:
+        if site["site_id"] == loss["site_id"]:
+            return [f["function"] for f in site["frames"]]
+    return []
+
+
+def check(rep, truth, cause, function):
+    """What is wrong with the report."""
+    losses = [l for l in rep["thp_losses"]]
+    for l in losses:
+        if l["cause"] != cause:
+            yield f"a loss by {l['cause']}: {l}"
+        elif function not in functions_of(rep, l):
+            yield f"not in {function}: {functions_of(rep, l)}"
+        if l["bytes"] != l["events"] << 21:
+            yield f"{l['events']} events, {l['bytes']} bytes"
+        if l["region"] is None:
+            yield f"of no region: {l}"
+    if sum(l["events"] for l in losses) != truth["units"]:
+        yield f"{sum(l['events'] for l in losses)} of {truth['units']} units"
+
+
+def check_copies(rep, name):
+    got = sum(l["copies"] or 0 for l in rep["thp_losses"])
+    want = {"write_after_fork": 3 * UNITS, "child_write": UNITS}.get(name, 0)
+    if got != want:
+        yield f"{got} copies of what was lost, and there were {want}"
+
+
+def lost_by_kernel(truth, name):
+    """Does the kernel say what thploser says?  Else somebody else split pages meanwhile."""
+    return truth["huge_before"] == UNITS and truth["split_pmd"] == truth["units"]
+
+
+def run_case(name, where, nr):
+    engine, cause, function = CASES[name]
+    for _ in range(40):
+        trace = os.path.join(where, f"{nr}.cowtrace")
+        run = harness.record(trace, [harness.program("THPLOSER"), name, str(UNITS)],
+                             options=["--quiet", "--engine", engine])
+        if run.status:
+            return [f"status {run.status}", *run.err().splitlines()]
+        truth = json.loads(run.out())
+        if lost_by_kernel(truth, name):
+            rep = harness.report(trace)
+            wrong = [*check(rep, truth, cause, function), *check_copies(rep, name)]
+            if wrong and os.environ.get("KEEP"):
+                os.system(f"cp {trace}* {os.environ['KEEP']}/")
+            return wrong
+        print(f"# {name}: {truth}: others split pages meanwhile: once more")
+    return ["others split pages in forty runs of forty"]
+
+
+def main():
+    if os.geteuid() != 0 or not os.path.exists("/dev/userfaultfd"):
+        harness.skip("the uffd engine is for root, with /dev/userfaultfd (Linux 6.1)")
+    if not os.path.exists(harness.THP):
+        harness.skip("this kernel has no transparent huge pages")
+    runs, names = int(sys.argv[1]), sys.argv[2:] or list(CASES)
+    tap = harness.Tap()
+    with harness.folder() as where, harness.settled_pages():
+        for nr in range(runs):
+            for name in names:
+                wrong = run_case(name, where, tap.nr)
+                tap.ok(not wrong, f"{name} run {nr + 1}", wrong)
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

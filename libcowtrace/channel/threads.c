@@ -11,6 +11,9 @@
 
 _Static_assert(CT_SEG_THREADS == 1u << 15, "index_of() makes 15 bits");
 
+/* The thread has ended; the place is anybody's who finds no empty one. */
+#define ENDED (1ULL << 63)
+
 static u32 index_of(s32 tid, u32 i)
 {
 	return ((((u32)tid * 2654435769u) >> 17) + i) & (CT_SEG_THREADS - 1);
@@ -26,12 +29,12 @@ static u64 entry_of(u32 slot, s32 tid)
 	return (u64)(slot + 1) << 32 | (u32)tid;
 }
 
-/* Nobody's any more: its process has gone. */
+/* Nobody's any more: it has ended, or its process has gone. */
 static bool is_stale(struct ct_segment *seg, u64 entry)
 {
 	u64 slot = (entry >> 32) - 1;
 
-	return slot >= CT_SEG_SLOTS ||
+	return (entry & ENDED) || slot >= CT_SEG_SLOTS ||
 	       atomic_load_explicit(&seg->slots[slot].state, memory_order_relaxed) == CT_SLOT_FREE;
 }
 
@@ -62,7 +65,7 @@ int ct_thread_enter(struct ct_segment *seg, u32 slot, s32 tid)
 	return -ENOSPC;
 }
 
-void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid)
+static void replace(struct ct_segment *seg, u32 slot, s32 tid, u64 by)
 {
 	u32 i;
 
@@ -70,14 +73,23 @@ void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid)
 		u64 entry = entry_of(slot, tid);
 
 		if (atomic_load_explicit(at(seg, tid, i), memory_order_relaxed) == entry)
-			atomic_compare_exchange_strong(at(seg, tid, i), &entry, 0);
+			atomic_compare_exchange_strong(at(seg, tid, i), &entry, by);
 	}
 }
 
-/* Where its entry is, or -1. */
-static s32 find(struct ct_segment *seg, u32 slot, s32 tid)
+void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid)
 {
-	const u64 entry = entry_of(slot, tid);
+	replace(seg, slot, tid, 0);
+}
+
+void ct_thread_end(struct ct_segment *seg, u32 slot, s32 tid)
+{
+	replace(seg, slot, tid, entry_of(slot, tid) | ENDED);
+}
+
+/* Where this entry of the thread's is, or -1. */
+static s32 find(struct ct_segment *seg, s32 tid, u64 entry)
+{
 	u32 i;
 
 	for (i = 0; i < CT_THREAD_WINDOW; i++)
@@ -88,7 +100,7 @@ static s32 find(struct ct_segment *seg, u32 slot, s32 tid)
 
 void ct_thread_avoid(struct ct_segment *seg, u32 slot, s32 tid, u64 start, u64 len)
 {
-	const s32 i = find(seg, slot, tid);
+	const s32 i = find(seg, tid, entry_of(slot, tid));
 	const u64 first = ct_page_of(start);
 	const u64 nr = ct_min(ct_page_of(ct_page_up(start + len)) - first, (u64)UINT16_MAX);
 
@@ -100,12 +112,19 @@ void ct_thread_avoid(struct ct_segment *seg, u32 slot, s32 tid, u64 start, u64 l
 
 bool ct_thread_ready(struct ct_segment *seg, u32 slot, s32 tid)
 {
-	return find(seg, slot, tid) >= 0;
+	return find(seg, tid, entry_of(slot, tid)) >= 0;
+}
+
+bool ct_thread_known(struct ct_segment *seg, u32 slot, s32 tid)
+{
+	const u64 entry = entry_of(slot, tid);
+
+	return find(seg, tid, entry) >= 0 || find(seg, tid, entry | ENDED) >= 0;
 }
 
 bool ct_thread_ready_at(struct ct_segment *seg, u32 slot, s32 tid, u64 sp)
 {
-	const s32 i = find(seg, slot, tid);
+	const s32 i = find(seg, tid, entry_of(slot, tid));
 	u64 small;
 
 	if (i < 0)

@@ -22,6 +22,12 @@ int ct_thread_enter(struct ct_segment *seg, u32 slot, s32 tid);
 void ct_thread_leave(struct ct_segment *seg, u32 slot, s32 tid);
 
 /*
+ * Traced side: the same, because the thread is at its end.  That it was there is
+ * known until its place is taken.
+ */
+void ct_thread_end(struct ct_segment *seg, u32 slot, s32 tid);
+
+/*
  * Traced side, by the thread itself, which has entered: not while its stack pointer
  * lies in [start, start + len), an alternate stack of the program's that has room for
  * one handler and not for two.
@@ -31,5 +37,8 @@ void ct_thread_avoid(struct ct_segment *seg, u32 slot, s32 tid, u64 start, u64 l
 /* Recorder.  Some 5 ns.  sp: the thread's stack pointer at its fault. */
 bool ct_thread_ready(struct ct_segment *seg, u32 slot, s32 tid);
 bool ct_thread_ready_at(struct ct_segment *seg, u32 slot, s32 tid, u64 sp);
+
+/* Recorder.  It may be asked, or it has come to its end since it could be. */
+bool ct_thread_known(struct ct_segment *seg, u32 slot, s32 tid);
 
 #endif

@@ -288,7 +288,7 @@ static bool use_thread_edge(struct ct_rec_ctx *c, struct pending *p, bool last_c
 	if (p->s.no_site != CT_NO_STACK || p->s.access != CT_ACCESS_USER || !q ||
 	    p->s.tid == q->pid)
 		return true;
-	if (!(same && c->writes->newest[i].asked) && !ct_thread_ready(c->seg, q->slot, p->s.tid))
+	if (!(same && c->writes->newest[i].asked) && !ct_thread_known(c->seg, q->slot, p->s.tid))
 		return last_chance || !same ||
 		       p->s.t_ns - c->writes->newest[i].first_ns > PATIENCE_NS;
 	p->site = leaf_site(c, p);

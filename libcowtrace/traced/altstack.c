@@ -192,7 +192,7 @@ static s32 piece_claim(const struct ct_self *self)
 			    !atomic_compare_exchange_strong(&owners[i], &owner, -1))
 				continue;
 			if (owner)
-				ct_thread_leave(self->seg, self->slot, owner);
+				ct_thread_end(self->seg, self->slot, owner);
 			return (s32)i;
 		}
 	return -1;
@@ -274,7 +274,9 @@ void ct_altstack_leave(void)
 
 	if (!ct_thread_state.piece || !ct_self_get(&self))
 		return;
-	be_ready_no_longer(self.seg, self.slot, self.tid);
+	ct_thread_end(self.seg, self.slot, self.tid);
+	if (ct_thread_state.ready)
+		ct_thread_state.ready = false;
 	/* A handler of the program on our stack that calls pthread_exit(): it stays in use. */
 	if (ct_sys2(SYS_sigaltstack, NULL, &now) || (now.ss_flags & SS_ONSTACK))
 		return;

@@ -55,6 +55,35 @@ static void test_enter_and_leave(void **state)
 	assert_int_equal(entries(0), 0);
 }
 
+/* At its end it may not be asked any more, and yet it is known that it could be. */
+static void test_end(void **state)
+{
+	u32 tid;
+
+	assert_false(ct_thread_known(seg, 0, 100));
+	assert_int_equal(ct_thread_enter(seg, 0, 100), 0);
+	assert_true(ct_thread_known(seg, 0, 100));
+	ct_thread_end(seg, 0, 100);
+	assert_false(ct_thread_ready(seg, 0, 100));
+	assert_true(ct_thread_known(seg, 0, 100));
+	assert_false(ct_thread_known(seg, 1, 100));
+	/* Not by a late word, and not of who never was there. */
+	ct_thread_leave(seg, 0, 100);
+	ct_thread_end(seg, 0, 101);
+	assert_true(ct_thread_known(seg, 0, 100));
+	assert_false(ct_thread_known(seg, 0, 101));
+	/* The id again. */
+	assert_int_equal(ct_thread_enter(seg, 1, 100), 0);
+	assert_false(ct_thread_known(seg, 0, 100));
+	assert_int_equal(entries(0), 1);
+	ct_thread_leave(seg, 1, 100);
+	/* Threads that have ended take nobody's place. */
+	for (tid = 1; tid < 4 * CT_SEG_THREADS; tid++) {
+		assert_int_equal(ct_thread_enter(seg, 2, (s32)tid), 0);
+		ct_thread_end(seg, 2, (s32)tid);
+	}
+}
+
 /* The id has been given to a thread of another process. */
 static void test_same_id_elsewhere(void **state)
 {
@@ -182,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_enter_and_leave, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_same_id_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_of_stale_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nonsense_is_stale, setup, teardown),

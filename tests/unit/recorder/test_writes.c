@@ -497,7 +497,7 @@ static void test_watches(void **state)
 /* The first write of a thread, which has yet to say that it may be asked for stacks. */
 static void test_thread_that_has_just_begun(void **state)
 {
-	const s32 known = CHILD_PID - 7, unknown = CHILD_PID - 8;
+	const s32 known = CHILD_PID - 7, unknown = CHILD_PID - 8, ended = CHILD_PID - 9;
 	struct ct_fork *f;
 	u64 t = ct_now_ns();
 	u32 i;
@@ -507,6 +507,12 @@ static void test_thread_that_has_just_begun(void **state)
 	bear(&f, t + 1);
 	put_write(ctx, 1, 10, t + 2)->tid = known;
 	put_write(ctx, 1, 11, t + 2)->tid = unknown;
+	put_write(ctx, 1, 12, t + 2)->tid = ended;
+	ct_writes_run(c, t + 90 * CT_NSEC_PER_MSEC);
+	assert_int_equal(p->watch->nr_pending, 3);
+	/* Ready and gone before anybody looked. */
+	assert_int_equal(ct_thread_enter(c->seg, p->slot, ended), 0);
+	ct_thread_end(c->seg, p->slot, ended);
 	ct_writes_run(c, t + 100 * CT_NSEC_PER_MSEC);
 	assert_int_equal(p->watch->nr_pending, 2);
 	assert_int_equal(ct_thread_enter(c->seg, p->slot, known), 0);
@@ -520,8 +526,10 @@ static void test_thread_that_has_just_begun(void **state)
 		put_write(ctx, 1, 20 + i, t + 300 * CT_NSEC_PER_MSEC)->tid = unknown;
 	ct_writes_run(c, t + 310 * CT_NSEC_PER_MSEC);
 	assert_int_equal(p->watch->nr_pending, 0);
-	assert_int_equal(ask("SELECT count(*) FROM first_writes WHERE page=10 AND no_site IS NULL"),
-			 1);
+	assert_int_equal(
+		ask("SELECT count(*) FROM first_writes WHERE page IN (10, 12) AND no_site IS "
+		    "NULL"),
+		2);
 	assert_int_equal(ask("SELECT count(*) FROM first_writes WHERE no_site='no_stack'"), 6);
 }
 

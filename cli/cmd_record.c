@@ -35,6 +35,7 @@
 #include "record_options.h"
 #include "recorder/io.h"
 #include "recorder/recorder.h"
+#include "waits.h"
 
 #define WATCH_MS 250
 #define HEARTBEAT_LIMIT_NS CT_NSEC_PER_SEC
@@ -276,7 +277,8 @@ static void watch_recorder(struct session *s)
 		return;
 	}
 	if (s->recorder_ended || s->recorder_killed || now - s->beat_at_ns < HEARTBEAT_LIMIT_NS ||
-	    atomic_load(&s->seg->state) == CT_SEG_OFF)
+	    atomic_load(&s->seg->state) == CT_SEG_OFF ||
+	    (now - s->beat_at_ns < CT_ASK_CLONE_NS && ct_waits_for_clone(s->seg, s->recorder)))
 		return;
 	kill(s->recorder, SIGKILL);
 	s->recorder_killed = true;

@@ -41,6 +41,11 @@
 
 /* A heartbeat older than this: the recorder is gone or stopped. */
 #define CT_ASK_STALE_NS CT_NSEC_PER_SEC
+/*
+ * While a process clones itself, the kernel lets nobody look at its memory: 17 ms a GiB,
+ * and several times that on a busy machine.  A recorder that waits there is well.
+ */
+#define CT_ASK_CLONE_NS (30 * CT_NSEC_PER_SEC)
 
 /*
  * Traced side.  Posts `kind` (CT_ASK_BIRTH, _EXIT, _EXEC), rings, and waits for
@@ -74,6 +79,18 @@ u32 ct_ask_take(struct ct_segment *seg, u32 idx);
 
 /* Recorder.  Ends what was taken.  False: the asker has not waited for it. */
 bool ct_ask_done(struct ct_segment *seg, u32 idx);
+
+/* slot_1: slot + 1; a fork of it has begun and not returned, by its own word. */
+static inline bool ct_slot_is_cloning(const struct ct_segment *seg, u32 slot_1)
+{
+	const struct ct_slot *s;
+
+	if (!slot_1 || slot_1 > CT_SEG_SLOTS)
+		return false;
+	s = &seg->slots[slot_1 - 1];
+	return atomic_load_explicit(&s->forks_begun, memory_order_relaxed) !=
+	       atomic_load_explicit(&s->forks_done, memory_order_relaxed);
+}
 
 /* The segment is on, and the heartbeat is not stale.  now_ns: CLOCK_MONOTONIC. */
 static inline bool ct_recorder_alive(struct ct_segment *seg, u64 now_ns)

@@ -238,6 +238,11 @@ struct ct_segment {
 	u64 start_ns;		  /* when the recording began */
 	u64 hold_ns;		  /* longest wait of a birth, an exit, an exec */
 	_Atomic u64 heartbeat_ns; /* by the serving thread, ten times a second or more */
+	/*
+	 * Slot + 1 of whose memory the recorder looks at, by its serving thread and by its
+	 * engine's: they wait there while that process clones itself.
+	 */
+	_Atomic u32 looks_at[2];
 
 	/*
 	 * Doorbell: bump it, then wake where `sleeping` is set.  The recorder sets

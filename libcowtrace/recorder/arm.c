@@ -180,6 +180,7 @@ void ct_arm(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_armed *theirs;
 	size_t i;
 
+	ct_rec_looks_at(c, p);
 	if (!a.w || p->pagemap_fd < 0 || ct_maps_load(p->pid, &c->maps))
 		return;
 	a.armed = malloc(sizeof(*a.armed) + a.cap * sizeof(a.armed->v[0]));

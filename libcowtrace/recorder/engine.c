@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "channel/ask.h"
 #include "recorder/engine_int.h"
 #include "sys/pagemap.h"
 #include "sys/uffd.h"
@@ -34,16 +35,14 @@
 /* A child that has not faulted by then is asked whether it is there at all. */
 #define SWEEP_NS (200 * CT_NSEC_PER_MSEC)
 #define STUCK_NS (500 * CT_NSEC_PER_MSEC)
-/* The kernel copies the page tables of 17 ms/GiB under the lock that a look at them wants. */
-#define CLONE_NS (30 * CT_NSEC_PER_SEC)
 #define HUSH_ROUNDS 2000
 #define HUSH_STEP_NS (20 * CT_NSEC_PER_USEC)
 
 bool ct_engine_is_alive(const struct ct_engine *e)
 {
 	u64 then = atomic_load_explicit(&e->round_ns, memory_order_relaxed);
-
-	u64 bound = atomic_load_explicit(&e->may_block, memory_order_relaxed) ? CLONE_NS : STUCK_NS;
+	u32 at = atomic_load_explicit(&e->o.seg->looks_at[1], memory_order_relaxed);
+	u64 bound = ct_slot_is_cloning(e->o.seg, at) ? CT_ASK_CLONE_NS : STUCK_NS;
 
 	return (s64)(ct_now_ns() - then) < (s64)bound;
 }
@@ -378,7 +377,6 @@ static void *engine_thread(void *arg)
 
 	while (!atomic_load_explicit(&e->stop, memory_order_relaxed)) {
 		now = ct_now_ns();
-		atomic_store_explicit(&e->may_block, false, memory_order_relaxed);
 		atomic_store_explicit(&e->round_ns, now, memory_order_relaxed);
 		/* Most faults follow one of the same process. */
 		if (last && now < spin.until && ++round % 8) {

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "channel/ask.h"
 #include "channel/slot.h"
 #include "channel/stacks.h"
 #include "channel/threads.h"
@@ -415,15 +416,10 @@ bool ct_engine_is_changing(const struct ct_engine_ctx *x)
 
 bool ct_engine_forking(struct ct_engine *e, struct ct_engine_ctx *x)
 {
-	const struct ct_slot *s;
-
 	if (x->slot < 0 && x->pid)
 		find_slot(e, x);
-	if (x->slot < 0)
-		return false;
-	s = &e->o.seg->slots[x->slot];
-	return atomic_load_explicit(&s->forks_begun, memory_order_relaxed) !=
-	       atomic_load_explicit(&s->forks_done, memory_order_relaxed);
+	atomic_store_explicit(&e->o.seg->looks_at[1], (u32)(x->slot + 1), memory_order_relaxed);
+	return ct_slot_is_cloning(e->o.seg, (u32)(x->slot + 1));
 }
 
 /* 0: resolved, or let alone for good; -EAGAIN: not now. */
@@ -440,7 +436,6 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 
 	/* Reading its page map would wait for the whole clone. */
 	forking = ct_engine_forking(e, x);
-	atomic_store_explicit(&e->may_block, forking, memory_order_relaxed);
 	if (forking && ct_engine_is_changing(x))
 		return -EAGAIN;
 	if (look_at(e, x, start, &l))

@@ -77,8 +77,6 @@ struct ct_engine {
 	pthread_t thread;
 	_Atomic bool stop;
 	_Atomic u64 round_ns; /* when its loop came round last */
-	/* It may wait for the mmap lock of a process that clones itself: no sign of trouble. */
-	_Atomic bool may_block;
 	struct ct_engine_ctx *ctxs, *by_id[CT_ENGINE_BUCKETS];
 	bool waits; /* some have faults or a window that could not be dealt with yet */
 	_Atomic u32 next_id;

@@ -90,7 +90,11 @@ enum cowtrace_action ct_observe(struct ct_rec_ctx *c, const struct ct_proc *p,
 				const struct ct_observe_hints *hints)
 {
 	bool doubtful;
-	u64 page = page_now(p, s, &doubtful), now = s->pfn ? ct_observe_frame(p, page, img) : 0;
+	u64 page = page_now(p, s, &doubtful), now;
+
+	if (p)
+		ct_rec_looks_at(c, p);
+	now = s->pfn ? ct_observe_frame(p, page, img) : 0;
 
 	if (s->flags & CT_SEEN_WINDOW)
 		return COWTRACE_COPY;

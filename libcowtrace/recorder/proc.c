@@ -419,6 +419,7 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 
 	if (p->pagemap_fd < 0)
 		return -ESRCH;
+	ct_rec_looks_at(c, p);
 	if (!opts.base && p->shares)
 		opts.base = p->shares->fork->orig;
 	err = ct_mapset_get(p->pid, &p->statm_fd, p->pagemap_fd, &c->caps, p->mapset, true, &maps);

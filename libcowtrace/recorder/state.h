@@ -281,6 +281,12 @@ static inline void ct_rec_beat(struct ct_rec_ctx *c)
 	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
 }
 
+/* Before p's memory is looked at: who waits for a clone there is not stuck. */
+static inline void ct_rec_looks_at(struct ct_rec_ctx *c, const struct ct_proc *p)
+{
+	atomic_store_explicit(&c->seg->looks_at[0], p->slot + 1, memory_order_relaxed);
+}
+
 static inline u64 ct_rec_since(const struct ct_rec_ctx *c, u64 mono_ns)
 {
 	return mono_ns > c->start_ns ? mono_ns - c->start_ns : 0;

@@ -104,6 +104,11 @@ enum ct_ability ct_engine_ability(enum ct_engine_id id, u32 facts, enum ct_fact 
 	return lacks ? ability : CT_WHOLE;
 }
 
+bool ct_engine_is_built(enum ct_engine_id id, u32 facts)
+{
+	return id != CT_ENGINE_ID_PERF || (facts & BIT(PERF_ENGINE));
+}
+
 enum ct_engine_id ct_engine_choose(u32 facts)
 {
 	enum ct_fact missing;

@@ -58,6 +58,9 @@ const char *ct_engine_id_name(enum ct_engine_id id);
  */
 enum ct_ability ct_engine_ability(enum ct_engine_id id, u32 facts, enum ct_fact *ret_missing);
 
+/* Has this cowtrace that engine at all?  Where not, nobody is told of it. */
+bool ct_engine_is_built(enum ct_engine_id id, u32 facts);
+
 /* The best engine that can run: the first of the list above. */
 enum ct_engine_id ct_engine_choose(u32 facts);
 

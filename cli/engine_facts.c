@@ -10,13 +10,9 @@
 #include <linux/capability.h>
 #include <signal.h>
 
-#include "channel/segment.h"
 #include "engine_choice.h"
 #include "sys/uffd.h"
 #include "traced/sighandler.h"
-
-/* As the recorder has it: three descriptors for each process, and its own. */
-#define FILES_WANTED (3 * CT_SEG_SLOTS + 1024)
 
 void ct_probes_run(struct ct_probes *ret)
 {
@@ -63,7 +59,7 @@ u32 ct_probes_facts(const struct ct_probes *p)
 		{ CT_FACT_CALL_FILE, !p->uffd.call_file },
 		{ CT_FACT_SIGNAL, !p->uffd.signal && !p->signal_ignored },
 		{ CT_FACT_KILL, may_signal_others(&p->place) },
-		{ CT_FACT_FILES, p->place.nofile_max >= FILES_WANTED },
+		{ CT_FACT_FILES, p->place.nofile_max >= CT_FILES_WANTED },
 	};
 	u32 facts = 0;
 

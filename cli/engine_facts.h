@@ -3,10 +3,14 @@
 #ifndef CT_CLI_ENGINE_FACTS_H
 #define CT_CLI_ENGINE_FACTS_H
 
+#include "channel/segment.h"
 #include "sys/kcaps.h"
 #include "sys/perf_probe.h"
 #include "sys/place.h"
 #include "sys/uffd_probe.h"
+
+/* Three descriptors for each process that can be traced, and the recorder's own. */
+#define CT_FILES_WANTED (3 * CT_SEG_SLOTS + 1024)
 
 struct ct_probes {
 	struct ct_place place;

@@ -18,9 +18,13 @@ enum {
 	CT_EXIT_NO_MATCH = 9,	   /* no such fork or process in the trace */
 	CT_EXIT_OUTPUT = 10,	   /* the report could not be written out whole */
 
-	/* doctor */
-	CT_EXIT_ENGINE_CANNOT = 3,
-	CT_EXIT_ENGINE_LESS = 4,
+	/* doctor: its answers, and what is none, as sysexits.h has them */
+	CT_EXIT_DOCTOR_FULL = 0,
+	CT_EXIT_DOCTOR_PARTIAL = 1,
+	CT_EXIT_DOCTOR_NONE = 2,
+	CT_EXIT_DOCTOR_USAGE = 64,
+	CT_EXIT_DOCTOR_FAILED = 71, /* no memory */
+	CT_EXIT_DOCTOR_OUTPUT = 74, /* the answer could not be written out whole */
 
 	/*
 	 * record passes the command's own status through; these are for its own

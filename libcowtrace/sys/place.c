@@ -140,9 +140,27 @@ static void look_at_limits(struct ct_place *p)
 	p->rtprio = rt.rlim_cur > 0 || (ct_place_has_cap(p, CAP_SYS_NICE) && p->userns != 0);
 }
 
+/* /proc/misc: lines of "MINOR NAME". */
+static int misc_minor(const char *name)
+{
+	struct ct_textbuf buf = { NULL };
+	char *line, *save = NULL, found[64];
+	int minor, ret = CT_PLACE_UNKNOWN;
+
+	if (!ct_textbuf_read_path(&buf, "/proc/misc"))
+		for (line = strtok_r(buf.text, "\n", &save); line;
+		     line = strtok_r(NULL, "\n", &save))
+			if (sscanf(line, "%d %63s", &minor, found) == 2 && !strcmp(found, name))
+				ret = minor;
+	ct_textbuf_fini(&buf);
+	return ret;
+}
+
 static void look_at_device(struct ct_place *p)
 {
 	struct stat st;
+
+	p->device_minor = misc_minor("userfaultfd");
 
 	p->device = stat("/dev/userfaultfd", &st) ? -errno : 0;
 	if (p->device)

@@ -30,6 +30,7 @@ struct ct_place {
 	int device;  /* stat of /dev/userfaultfd: the three below hold where it is 0 */
 	mode_t device_mode;
 	u32 device_uid, device_gid;
+	int device_minor; /* of the kernel's (misc, major 10), there or not; -1: it has none */
 };
 
 /* Forks a child that says nothing and is waited for.  A ms. */

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "sys/uapi.h"
 #include "sys/uffd.h"
 
 static int protect_a_page(int fd)
@@ -53,6 +54,16 @@ static void probe_uffd(struct ct_uffd_probe *p)
 	p->api = ct_uffd_api(fd, &missing);
 	if (!p->api)
 		p->protect = protect_a_page(fd);
+}
+
+static int try_call(int flags)
+{
+	long fd = syscall(SYS_userfaultfd, O_CLOEXEC | flags);
+
+	if (fd < 0)
+		return -errno;
+	close((int)fd);
+	return 0;
 }
 
 static int read_number(const char *path)
@@ -131,6 +142,8 @@ void ct_uffd_probe(int signal, struct ct_uffd_probe *ret)
 	probe_uffd(ret);
 	if (ct_uffd_features(&ret->features))
 		ret->features = 0;
+	ret->call = try_call(0);
+	ret->call_user = try_call(UFFD_USER_MODE_ONLY);
 	ret->call_file = read_call_file();
 	ret->signal = try_signal(signal);
 	ret->sysctl = read_number("/proc/sys/vm/unprivileged_userfaultfd");

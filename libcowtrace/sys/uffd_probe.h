@@ -16,6 +16,8 @@ struct ct_uffd_probe {
 	int create;	/* making a userfaultfd from it */
 	int api;	/* asking for CT_UFFD_FEATURES: -EPERM, -ENOTSUP */
 	u64 features;	/* UFFD_FEATURE_* that the kernel has; 0: could not be asked */
+	int call;	/* userfaultfd(2), for faults of the kernel too */
+	int call_user;	/* the same for faults of the program alone (5.11) */
 	int protect;	/* protecting a page of our own */
 	int call_file;	/* reading /proc/PID/task/TID/syscall */
 	int signal;	/* queueing a real-time signal with a value for a thread, and getting it */

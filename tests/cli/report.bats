@@ -441,3 +441,17 @@ takes_less_than()
 		awk -v most="$1" '{ exit !($1 + $2 < most) }' <<<"$cpu"
 	done
 }
+
+@test "every kind of report is what its schema says" {
+	n=0
+	for kind in "1 100" "2 110 writes" "3 120"; do
+		rm -f "$trace"
+		generate $kind
+		for options in "" "--top 3" "--fork 1" "--sort stall --side child"; do
+			report_json $options || continue
+			mv "$dir/json" "$dir/$((++n)).json"
+		done
+	done
+	[ "$n" -ge 9 ]
+	python3 "$(dirname "$SCHEMA_DOC")/../tests/lib/schema.py" report "$dir"/*.json "$GOLDEN"/golden*.json
+}

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+import schema
+
 PAGE = 4096
 SYSFS_LOCK = "/tmp/cowtrace-sysfs.lock"
 THP = "/sys/kernel/mm/transparent_hugepage"
@@ -116,6 +118,29 @@ def settled_pages(thp=None):
                 write_file(path, value)
 
 
+# Waits for the end of its input, that is of whoever started it, then puts settings back.
+KEEPER = """read -r _; while [ $# -gt 0 ]; do printf %s "$2" >"$1"; shift 2; done"""
+
+
+@contextlib.contextmanager
+def kept(*paths):
+    """
+    Settings that the caller changes: put back at the end, by a process of its own, so
+    that it happens however the caller ends.  That one holds the lock until it has.
+    """
+    with open(SYSFS_LOCK, "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        values = [word for p in paths for word in (p, read_file(p).strip())]
+        with subprocess.Popen(["/bin/sh", "-c", KEEPER, "keeper", *values],
+                              stdin=subprocess.PIPE, pass_fds=[lock.fileno()],
+                              start_new_session=True) as keeper:
+            try:
+                yield
+            finally:
+                keeper.stdin.close()
+                keeper.wait(60)
+
+
 class Recording:
     """One run of `cowtrace record`, its command's output kept apart from its own."""
 
@@ -170,7 +195,7 @@ def report(trace, *options):
     if done.returncode:
         raise RuntimeError(f"report {trace}: status {done.returncode}: "
                            f"{done.stderr.decode().strip()}")
-    return json.loads(done.stdout)
+    return schema.check("report", json.loads(done.stdout))
 
 
 def private_dirty(pid):

@@ -18,6 +18,7 @@ static const struct engine {
 	u32 needs; /* it does not run without */
 	u32 uses;  /* it tells less without */
 	const char *gives;
+	const char *costs; /* what whoever asked for no engine should know; "" */
 } engines[CT_NR_ENGINE_IDS] = {
 	[CT_ENGINE_ID_UFFD] = {
 		.name = "uffd",
@@ -26,18 +27,21 @@ static const struct engine {
 		.uses = BIT(FRAMES) | BIT(PAGE_FLAGS) | BIT(CALL_FILE) | BIT(SIGNAL) |
 			BIT(KILL) | BIT(FILES),
 		.gives = "each first write and its call site",
+		.costs = ", some tens of us each (--engine census: totals alone, at no cost)",
 	},
 	[CT_ENGINE_ID_PERF] = {
 		.name = "perf",
 		.needs = ANY_ENGINE | BIT(PERF_ENGINE) | BIT(PERF_EVENTS) | BIT(PERF_SIGNAL),
 		.uses = BIT(FRAMES) | BIT(FILES),
 		.gives = "page faults and their call sites",
+		.costs = "",
 	},
 	[CT_ENGINE_ID_CENSUS] = {
 		.name = "census",
 		.needs = ANY_ENGINE,
 		.uses = BIT(FRAMES) | BIT(FILES),
 		.gives = "totals by fork and region",
+		.costs = "",
 	},
 };
 
@@ -134,8 +138,8 @@ void ct_engine_explain(enum ct_engine_id chosen, u32 facts, char *ret_text, size
 	if (chosen != CT_ENGINE_ID_UFFD)
 		ct_engine_ability(CT_ENGINE_ID_UFFD, facts, &better);
 	if (better == CT_NR_FACTS && own == CT_NR_FACTS)
-		snprintf(ret_text, len, "engine %s: %s", engines[chosen].name,
-			 engines[chosen].gives);
+		snprintf(ret_text, len, "engine %s: %s%s", engines[chosen].name,
+			 engines[chosen].gives, engines[chosen].costs);
 	else if (better == CT_NR_FACTS)
 		snprintf(ret_text, len, "engine %s: %s; %s, what would help: %s",
 			 engines[chosen].name, engines[chosen].gives, words[own].missing,

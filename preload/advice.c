@@ -15,6 +15,11 @@
 #include "preload/preload.h"
 #include "traced/guard.h"
 #include "traced/probe.h"
+#include "traced/thp.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* process_madvise() on oneself without a pidfd (6.14; the second was renumbered in 6.17). */
 static bool names_self(int pidfd)
@@ -22,11 +27,31 @@ static bool names_self(int pidfd)
 	return pidfd == -10000 || pidfd == -10001 || pidfd == -20000;
 }
 
+/* Changes no mapping, and no property of a region that would split it. */
+static bool only_reads(int advice)
+{
+	return advice == MADV_WILLNEED || advice == MADV_POPULATE_READ ||
+	       advice == MADV_POPULATE_WRITE || advice == MADV_COLLAPSE;
+}
+
 static bool gives_back(int advice)
 {
 	return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_COLD ||
 	       advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == MADV_REMOVE ||
 	       advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE;
+}
+
+/* A page-out takes whole huge pages too; all other advice leaves those as they are. */
+static void look_advice(struct ct_thp_look *look, const struct ct_call *call, const void *addr,
+			size_t len, int advice)
+{
+	ct_thp_look_none(look);
+	if (advice == MADV_HUGEPAGE || advice == MADV_COLLAPSE)
+		ct_thp_asked(call);
+	if (advice == MADV_PAGEOUT)
+		ct_thp_look_all(look, call, addr, len);
+	else if (!only_reads(advice))
+		ct_thp_look_edges(look, call, addr, len);
 }
 
 static void note_advice(struct ct_call *call, const void *addr, size_t len, int advice,
@@ -44,14 +69,17 @@ static void note_advice(struct ct_call *call, const void *addr, size_t len, int 
 
 ct_public int madvise(void *addr, size_t len, int advice)
 {
+	struct ct_thp_look look;
 	struct ct_call call;
 	int ret;
 
 	if (advice == MADV_DONTFORK)
 		ct_guard_range(addr, len);
 	ct_call_begin(&call);
+	look_advice(&look, &call, addr, len, advice);
 	ret = CT_READY() ? CT_NEXT(madvise)(addr, len, advice)
 			 : (int)ct_libc_ret(ct_sys3(SYS_madvise, addr, len, advice));
+	ct_thp_tell(&look, &call, CT_THP_MADVISE, (u32)advice);
 	if (!ret)
 		note_advice(&call, addr, len, advice, __builtin_return_address(0));
 	return ret;
@@ -59,11 +87,16 @@ ct_public int madvise(void *addr, size_t len, int advice)
 
 ct_public int posix_madvise(void *addr, size_t len, int advice)
 {
+	struct ct_thp_look look;
 	struct ct_call call;
 	int ret;
 
 	ct_call_begin(&call);
+	ct_thp_look_none(&look);
+	if (advice != POSIX_MADV_DONTNEED)
+		look_advice(&look, &call, addr, len, advice);
 	ret = CT_NEXT(posix_madvise)(addr, len, advice);
+	ct_thp_tell(&look, &call, CT_THP_MADVISE, (u32)advice);
 	/* libc makes POSIX_MADV_DONTNEED a no-op: it must not lose data. */
 	if (!ret && advice != POSIX_MADV_DONTNEED)
 		note_advice(&call, addr, len, advice, __builtin_return_address(0));
@@ -136,12 +169,16 @@ static void note_lock(struct ct_call *call, const void *addr, size_t len, bool l
 
 ct_public int mlock(const void *addr, size_t len)
 {
+	struct ct_thp_look look;
 	struct ct_call call;
 	int ret;
 
 	ct_call_begin(&call);
+	ct_thp_look_none(&look);
+	ct_thp_look_edges(&look, &call, addr, len);
 	ret = CT_READY() ? CT_NEXT(mlock)(addr, len)
 			 : (int)ct_libc_ret(ct_sys2(SYS_mlock, addr, len));
+	ct_thp_tell(&look, &call, CT_THP_MLOCK, 0);
 	if (!ret)
 		note_lock(&call, addr, len, true, 0, __builtin_return_address(0));
 	return ret;
@@ -149,12 +186,16 @@ ct_public int mlock(const void *addr, size_t len)
 
 ct_public int mlock2(const void *addr, size_t len, unsigned flags)
 {
+	struct ct_thp_look look;
 	struct ct_call call;
 	int ret;
 
 	ct_call_begin(&call);
+	ct_thp_look_none(&look);
+	ct_thp_look_edges(&look, &call, addr, len);
 	ret = CT_READY() ? CT_NEXT(mlock2)(addr, len, flags)
 			 : (int)ct_libc_ret(ct_sys3(SYS_mlock2, addr, len, flags));
+	ct_thp_tell(&look, &call, CT_THP_MLOCK, 0);
 	if (!ret)
 		note_lock(&call, addr, len, true, flags, __builtin_return_address(0));
 	return ret;
@@ -162,12 +203,16 @@ ct_public int mlock2(const void *addr, size_t len, unsigned flags)
 
 ct_public int munlock(const void *addr, size_t len)
 {
+	struct ct_thp_look look;
 	struct ct_call call;
 	int ret;
 
 	ct_call_begin(&call);
+	ct_thp_look_none(&look);
+	ct_thp_look_edges(&look, &call, addr, len);
 	ret = CT_READY() ? CT_NEXT(munlock)(addr, len)
 			 : (int)ct_libc_ret(ct_sys2(SYS_munlock, addr, len));
+	ct_thp_tell(&look, &call, CT_THP_MUNLOCK, 0);
 	if (!ret)
 		note_lock(&call, addr, len, false, 0, __builtin_return_address(0));
 	return ret;
@@ -205,12 +250,16 @@ long mbind(void *addr, unsigned long len, int mode, const unsigned long *nodes,
 ct_public long mbind(void *addr, unsigned long len, int mode, const unsigned long *nodes,
 		     unsigned long max_node, unsigned flags)
 {
+	struct ct_thp_look look;
 	struct ct_call call;
 	long ret;
 
 	ct_call_begin(&call);
+	ct_thp_look_none(&look);
+	ct_thp_look_edges(&look, &call, addr, len);
 	ret = ct_libc_ret(ct_sys6(SYS_mbind, (long)addr, (long)len, mode, (long)nodes,
 				  (long)max_node, flags));
+	ct_thp_tell(&look, &call, CT_THP_MBIND, 0);
 	if (!ret) {
 		struct ct_event ev = { .type = CT_EV_BIND,
 				       .addr = (u64)addr,

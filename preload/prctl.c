@@ -13,6 +13,7 @@
 #include "preload/preload.h"
 #include "traced/guard.h"
 #include "traced/tags.h"
+#include "traced/thp.h"
 
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
@@ -43,6 +44,7 @@ ct_public int prctl(int option, ...)
 	const bool noted = option == PR_SET_THP_DISABLE || option == PR_SET_MEMORY_MERGE ||
 			   option == PR_SET_VMA;
 	struct ct_call call = { .t_ns = 0 };
+	struct ct_thp_look look;
 	unsigned long arg[4];
 	bool quieted = false;
 	va_list ap;
@@ -56,10 +58,14 @@ ct_public int prctl(int option, ...)
 		quieted = ct_guard_quiet();
 	else if (noted)
 		ct_call_begin(&call);
+	ct_thp_look_none(&look);
+	if (option == PR_SET_VMA)
+		ct_thp_look_edges(&look, &call, (void *)arg[1], arg[2]);
 	if (CT_READY())
 		ret = CT_NEXT(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 	else
 		ret = (int)ct_libc_ret(ct_sys5(SYS_prctl, option, arg[0], arg[1], arg[2], arg[3]));
+	ct_thp_tell(&look, &call, CT_THP_VMA_NAME, 0);
 	if (ret < 0 && quieted)
 		ct_guard_loud();
 	if (ret >= 0 && noted)

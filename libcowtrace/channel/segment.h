@@ -95,6 +95,9 @@ enum {
 	CT_SLOT_HOLD_EXPIRED = 1u << 1,
 	/* The process has asked for its last reading: once is enough. */
 	CT_SLOT_EXITING = 1u << 2,
+	/* It may have huge pages though thp_always is not set: it asked for them, or has had some.
+	 */
+	CT_SLOT_HUGE = 1u << 3,
 };
 
 struct ct_slot {
@@ -175,7 +178,24 @@ enum {
 	CT_EV_MODULES,	 /* dlopen or dlclose changed the set of modules */
 	CT_EV_REAPED,	 /* arg=pid of a child that a wait() has just told of: gone by t_ns */
 	CT_EV_LOSS,	 /* the shim could not do its work: arg=why (CT_LOSS_*) */
+	CT_EV_THP_LOST,	 /* addr,len: mapped by PMDs before a call, and not after it; arg=cause
+			  (CT_THP_*); arg2=advice of CT_THP_MADVISE */
 	CT_EV_NR,
+};
+
+/* CT_EV_THP_LOST arg: the call that did it */
+enum {
+	CT_THP_MUNMAP = 1,
+	CT_THP_MMAP, /* MAP_FIXED over a part of it */
+	CT_THP_MREMAP,
+	CT_THP_BRK,
+	CT_THP_MADVISE,
+	CT_THP_MPROTECT,
+	CT_THP_MLOCK,
+	CT_THP_MUNLOCK,
+	CT_THP_MBIND,
+	CT_THP_VMA_NAME,
+	CT_THP_CAUSES,
 };
 
 /* CT_EV_LOSS arg */
@@ -259,6 +279,7 @@ struct ct_segment {
 	_Atomic u64 tail __attribute__((aligned(64)));
 	_Atomic u64 dropped; /* events that found the ring full */
 
+	_Atomic u32 thp_always; /* the system has given huge pages to all, at some time */
 	_Atomic u32 slot_hint;
 	/*
 	 * Phase names by id; 0 is "" (none) and counts.  Claimed by the traced side with

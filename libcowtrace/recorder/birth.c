@@ -242,6 +242,10 @@ static void tell_fork(const struct birth *b, const struct ct_fork *f)
 	rec.fork.swapped = f->orig->swapped;
 	rec.fork.late = b->late;
 	rec.fork.runs_of = ct_runs_tell(c, b->parent, f);
+	if (f->orig->huge_pages) {
+		ct_thp_had(c, b->parent);
+		ct_thp_had(c, b->child);
+	}
 	ct_outbox_put(c->out, &rec);
 }
 

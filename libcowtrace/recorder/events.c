@@ -40,6 +40,7 @@ static const char *const event_names[CT_EV_NR] = {
 	[CT_EV_FORK] = "fork",	       [CT_EV_EXEC_FAIL] = "exec_fail",
 	[CT_EV_SPAWN] = "spawn",       [CT_EV_MODULES] = "modules",
 	[CT_EV_REAPED] = "reaped",     [CT_EV_LOSS] = "loss",
+	[CT_EV_THP_LOST] = "thp_lost",
 };
 
 static void set_thp(struct ct_tag *t, const void *arg)
@@ -294,6 +295,9 @@ static bool makes_sense(const struct ct_event *ev)
 		       !((ev->addr | ev->arg) % CT_PAGE_SIZE);
 	case CT_EV_BRK:
 		return is_range(ev->addr, 0) && is_range(ev->arg, 0);
+	case CT_EV_THP_LOST:
+		return is_range(ev->addr, ev->len) && ev->len &&
+		       !((ev->addr | ev->len) % CT_HUGE_SIZE);
 	case CT_EV_MAP:
 	case CT_EV_UNMAP:
 	case CT_EV_ADVISE:
@@ -358,6 +362,9 @@ static void one_event(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_e
 	case CT_EV_REAPED:
 		on_reaped(c, p, ev);
 		return; /* not worth a row: the process has its end */
+	case CT_EV_THP_LOST:
+		ct_thp_lost(c, p, ev, site);
+		return; /* a row of its own */
 	case CT_EV_MODULES:
 		p->modmap_ns = 0;
 		break;

@@ -114,6 +114,9 @@ static int parts_of(struct ct_rec *r, struct part p[MAX_PARTS])
 	case CT_REC_RUNS:
 		add_array(p, &nr, (const void **)&r->runs.runs, r->runs.nr * sizeof(*r->runs.runs));
 		break;
+	case CT_REC_THP_LOSS:
+		add_string(p, &nr, &r->thp_loss.cause);
+		break;
 	case CT_REC_NOTE:
 		add_string(p, &nr, &r->note.severity);
 		add_string(p, &nr, &r->note.code);

@@ -201,6 +201,7 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 	ct_kcaps_probe(&c->caps);
 	ct_kpage_open(&c->kpage);
 	ct_vmstat_open(&c->vmstat_fd);
+	ct_thp_setting(c);
 	err = ct_outbox_create(store, &c->out);
 	if (err) {
 		ct_store_destroy(store);

@@ -350,6 +350,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 		if (now >= s.next_orphans_ns) {
 			s.next_orphans_ns = now + ORPHANS_NS;
 			ct_birth_free_orphans(c);
+			ct_thp_setting(c);
 		}
 		if (c->writes) {
 			ct_writes_run(c, now);

@@ -427,6 +427,12 @@ int ct_carry_compose(const struct ct_share *s, const struct ct_image *now,
 		     struct ct_image **ret_whole);
 
 /* events.c */
+/* Notes in the segment whether the system gives huge pages to all; now and then. */
+void ct_thp_setting(struct ct_rec_ctx *c);
+/* p was seen to have huge pages. */
+void ct_thp_had(struct ct_rec_ctx *c, const struct ct_proc *p);
+/* A call of p has lost huge pages: a row (thp.c). */
+void ct_thp_lost(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u32 site);
 void ct_events_drain(struct ct_rec_ctx *c, u64 now);
 /* Only what was reserved before that ticket (seg->head). */
 void ct_events_drain_to(struct ct_rec_ctx *c, u64 now, u64 ticket);

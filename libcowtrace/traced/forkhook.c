@@ -137,7 +137,8 @@ static void signals_release(u64 old)
 	ct_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 }
 
-/* A forked child has its parent's handlers; another thread's exec does not concern it. */
+/* A forked child has its parent's handlers and huge pages; another thread's exec does not concern
+ * it. */
 static void inherit_handler(struct ct_slot *child, struct ct_slot *parent)
 {
 	u32 no_stacks = atomic_load_explicit(&parent->no_stacks, memory_order_relaxed);
@@ -149,6 +150,10 @@ static void inherit_handler(struct ct_slot *child, struct ct_slot *parent)
 	atomic_store_explicit(&child->no_stacks,
 			      no_stacks == CT_STACKS_EXEC ? CT_STACKS_OK : no_stacks,
 			      memory_order_relaxed);
+	atomic_fetch_or_explicit(&child->flags,
+				 atomic_load_explicit(&parent->flags, memory_order_relaxed) &
+					 CT_SLOT_HUGE,
+				 memory_order_relaxed);
 }
 
 static void begin(struct ct_fork *fork, u32 how)

@@ -93,6 +93,8 @@ static void segment_make(u64 hold_ns)
 	seg->size = sizeof(*seg);
 	seg->start_ns = ct_now_ns();
 	seg->hold_ns = hold_ns;
+	/* Whatever can be lost is looked at. */
+	atomic_store(&seg->thp_always, 1);
 	atomic_store(&seg->heartbeat_ns, ct_now_ns());
 	atomic_store(&seg->state, CT_SEG_ON);
 	rec.seg = seg;
@@ -206,9 +208,9 @@ static void serve_ask(u32 idx)
 static void drain(u64 now_ns)
 {
 	static const char *const types[] = {
-		"none",	 "map",	 "unmap",    "remap", "advise",	 "protect", "lock",
-		"bind",	 "brk",	 "vma_name", "prctl", "thread",	 "tag",	    "untag",
-		"phase", "fork", "execfail", "spawn", "modules", "reaped",  "loss",
+		"none",	    "map",	"unmap",   "remap",  "advise", "protect",  "lock",  "bind",
+		"brk",	    "vma_name", "prctl",   "thread", "tag",    "untag",	   "phase", "fork",
+		"execfail", "spawn",	"modules", "reaped", "loss",   "thp_lost",
 	};
 	_Static_assert(ct_array_size(types) == CT_EV_NR, "a name for each");
 	struct ct_event ev;

@@ -9,6 +9,8 @@
  * counter moved meanwhile (others may split too), "huge_before" and "huge_after" of ours,
  * by smaps.
  */
+#include <dlfcn.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,10 +30,13 @@
 static char *mem;
 static size_t units;
 
+/* 77: this kernel is built without it. */
 static void fail(const char *what)
 {
+	int lacks = errno == EINVAL || errno == ENOSYS;
+
 	perror(what);
-	exit(1);
+	exit(lacks ? 77 : 1);
 }
 
 /* Each unit a VMA of its own, so that none is changed by what is done to another. */
@@ -158,6 +165,98 @@ NOINLINE static size_t write_alone(void)
 	return 0;
 }
 
+/* A call on a part of each unit, in a function of its own. */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+#define PART (16 * PAGE)
+#define EACH(function, call)                         \
+	NOINLINE static size_t function(void)        \
+	{                                            \
+		for (size_t i = 0; i < units; i++) { \
+			char *u = unit(i);           \
+                                                     \
+			if (call)                    \
+				fail(#function);     \
+		}                                    \
+		return units;                        \
+	}
+
+/* A range that begins and ends in units that it takes a part of. */
+static char *elsewhere(void)
+{
+	char *p = mmap(NULL, 3 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		fail("mmap");
+	return (char *)(((uintptr_t)p + HUGE - 1) & ~(HUGE - 1));
+}
+
+EACH(lose_munmap, munmap(u + PART, PART))
+EACH(lose_munmap_head, munmap(u, PART))
+EACH(lose_mmap,
+     mmap(u + PART, PART, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+EACH(lose_dontneed, madvise(u + PART, PART, MADV_DONTNEED))
+EACH(lose_free, madvise(u + PART, PART, MADV_FREE))
+EACH(lose_cold, madvise(u + PART, PART, MADV_COLD))
+EACH(lose_pageout, madvise(u + PART, PART, MADV_PAGEOUT))
+EACH(lose_nohugepage, madvise(u + PART, PART, MADV_NOHUGEPAGE))
+EACH(lose_dontfork, madvise(u + PART, PART, MADV_DONTFORK))
+EACH(lose_mergeable, madvise(u + PART, PART, MADV_MERGEABLE))
+EACH(lose_random, posix_madvise(u + PART, PART, POSIX_MADV_RANDOM))
+EACH(lose_mprotect, mprotect(u + PART, PART, PROT_READ))
+EACH(lose_mlock, mlock(u + PART, PART))
+EACH(lose_mremap,
+     mremap(u, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere() + PART) == MAP_FAILED)
+EACH(lose_mremap_part,
+     mremap(u + PART, PART, PART, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere()) == MAP_FAILED)
+EACH(lose_shrink, mremap(u, HUGE, HUGE - PART, 0) == MAP_FAILED)
+EACH(lose_over,
+     mremap(elsewhere(), PART, PART, MREMAP_MAYMOVE | MREMAP_FIXED, u + PART) == MAP_FAILED)
+
+static long bind_node(void *addr, size_t len)
+{
+	unsigned long node = 1;
+	long (*call)(void *, unsigned long, int, const unsigned long *, unsigned long, unsigned) =
+		dlsym(RTLD_DEFAULT, "mbind");
+
+	/* libnuma's or the preload's: without both there is none to call. */
+	return call ? call(addr, len, 1 /* MPOL_PREFERRED */, &node, 64, 0)
+		    : syscall(SYS_mbind, addr, len, 1, &node, 64UL, 0UL);
+}
+
+EACH(lose_name, prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, u + PART, PART, "a part"))
+EACH(lose_mbind, bind_node(u + PART, PART))
+
+/* Locked by the whole first: nothing is lost until a part is let go. */
+NOINLINE static size_t lose_munlock(void)
+{
+	for (size_t i = 0; i < units; i++)
+		if (mlock(unit(i), HUGE) || munlock(unit(i) + PART, PART))
+			fail("mlock");
+	return units;
+}
+
+/* Whole units, or what changes nothing, or is refused: nothing is lost. */
+static size_t lose_nothing(void)
+{
+	for (size_t i = 0; i < units; i++) {
+		char *u = unit(i);
+
+		/* A huge page that somebody shares is passed over by MADV_FREE. */
+		if (mprotect(u, HUGE, PROT_READ) || mprotect(u, HUGE, PROT_READ | PROT_WRITE) ||
+		    madvise(u + PART, PART, MADV_HUGEPAGE) || madvise(u, HUGE, MADV_DONTFORK) ||
+		    madvise(u, HUGE, MADV_DOFORK) || madvise(u, HUGE, MADV_FREE) ||
+		    madvise(u + PART, PART, MADV_WILLNEED) || !munmap(u + 1, PART) ||
+		    !madvise(u + PART, PART, 12345) ||
+		    mremap(u, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere()) == MAP_FAILED)
+			fail("lose_nothing");
+	}
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	size_t (*lose)(void);
@@ -165,6 +264,27 @@ static const struct {
 	{ "write_after_fork", write_after_fork },
 	{ "child_write", child_write },
 	{ "write_alone", write_alone },
+	{ "munmap", lose_munmap },
+	{ "munmap_head", lose_munmap_head },
+	{ "mmap", lose_mmap },
+	{ "dontneed", lose_dontneed },
+	{ "free", lose_free },
+	{ "cold", lose_cold },
+	{ "pageout", lose_pageout },
+	{ "nohugepage", lose_nohugepage },
+	{ "dontfork", lose_dontfork },
+	{ "mergeable", lose_mergeable },
+	{ "random", lose_random },
+	{ "mprotect", lose_mprotect },
+	{ "mlock", lose_mlock },
+	{ "munlock", lose_munlock },
+	{ "mremap", lose_mremap },
+	{ "mremap_part", lose_mremap_part },
+	{ "shrink", lose_shrink },
+	{ "over", lose_over },
+	{ "name", lose_name },
+	{ "mbind", lose_mbind },
+	{ "nothing", lose_nothing },
 };
 
 int main(int argc, char **argv)

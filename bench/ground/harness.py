@@ -111,7 +111,10 @@ class Bench:
 def recorders(cowtrace_pid):
     """Pids of cowtrace's own processes under (and with) the one we started."""
     mine, todo = [], [cowtrace_pid]
-    exe = os.readlink("/proc/%d/exe" % cowtrace_pid)
+    try:
+        exe = os.readlink("/proc/%d/exe" % cowtrace_pid)
+    except OSError:
+        return []
     while todo:
         pid = todo.pop()
         try:

@@ -12,9 +12,9 @@ import time
 from harness import CannotRun
 
 KEYS = 1000000
-REQUESTS = 60000
+REQUESTS = 200000
 # The child sleeps for a moment after so many keys, so that its BGSAVE outlasts the load.
-NAP_KEYS = 8
+NAP_KEYS = 4
 
 Result = collections.namedtuple("Result", "cpu_us rate fork_ms")
 
@@ -53,9 +53,9 @@ class Redis:
                 return line.split(":")[1]
         raise CannotRun("redis says no %s" % key)
 
-    def benchmark(self, requests, pipeline):
+    def benchmark(self, requests, pipeline, keys=KEYS):
         done = subprocess.run(
-            ["redis-benchmark", "-s", self.socket, "-n", str(requests), "-r", str(KEYS), "-c", "20",
+            ["redis-benchmark", "-s", self.socket, "-n", str(requests), "-r", str(keys), "-c", "20",
              "-d", "100", "-P", str(pipeline), "-q", "SET", "key:__rand_int__",
              "__data__"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
         if done.returncode:
@@ -95,19 +95,29 @@ class Redis:
         with open("/proc/%d/schedstat" % self.pid) as f:
             return int(f.read().split()[0])
 
-    def load_under_bgsave(self):
-        # The first fork is another one's figure.
-        self.ask("BGSAVE")
+    def wait_for_bgsave(self):
         while self.info("persistence", "rdb_bgsave_in_progress") != "0":
             time.sleep(0.05)
+
+    def children(self):
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as f:
+            return [int(x) for x in f.read().split()]
+
+    def load_under_bgsave(self, keys):
+        """REQUESTS of them, at random over so many keys, while a child saves them all."""
+        # The first fork is another one's figure.
+        self.ask("BGSAVE")
+        self.wait_for_bgsave()
         self.ask("CONFIG", "SET", "rdb-key-save-delay", str(-NAP_KEYS))
         self.ask("BGSAVE")
         cpu, t = self.cpu_ns(), time.monotonic()
-        self.benchmark(REQUESTS, 1)
+        self.benchmark(REQUESTS, 1, keys)
         cpu, t = self.cpu_ns() - cpu, time.monotonic() - t
         if self.info("persistence", "rdb_bgsave_in_progress") != "1":
             raise CannotRun("the BGSAVE ended before the load")
         fork_us = int(self.info("stats", "latest_fork_usec"))
-        while self.info("persistence", "rdb_bgsave_in_progress") != "0":
-            time.sleep(0.05)
+        # As Redis itself ends a child that it needs no more.
+        for pid in self.children():
+            os.kill(pid, signal.SIGUSR1)
+        self.wait_for_bgsave()
         return Result(cpu / REQUESTS / 1e3, REQUESTS / t, fork_us / 1e3)

@@ -26,7 +26,7 @@ import harness
 USER = "postgres"
 NR_CLIENTS, NR_EACH = 4, 75
 NR_BACKENDS = NR_CLIENTS * NR_EACH
-# Of the pages copied by backends that stay; the rest is libraries' initialised data.
+# Of the copied pages of anonymous memory, with backends that stay.
 KNOWN_SHARE = 0.95
 
 
@@ -147,11 +147,11 @@ def check_sites(tap, rep):
         why.update(row["unattributed"])
     tap.ok(not wrong, "copied = attributed + unattributed, in every fork", wrong)
     tap.note(f"{known} of {copied} copies have a call site; the others: {dict(why)}")
-    watched = copied - why["file_private"]
-    tap.ok(known >= KNOWN_SHARE * watched,
-           f"a call site for {100 * known / max(1, watched):.1f} % of the anonymous copies")
-    tap.ok(known >= KNOWN_SHARE * copied,
-           f"and for {100 * known / max(1, copied):.1f} % of all", [str(dict(why))])
+    # Initialised data of Postgres and its libraries: a userfaultfd takes none of it.
+    anon = copied - why["file_private"]
+    tap.ok(anon >= 1000, f"{anon} copied pages of anonymous memory")
+    tap.ok(known >= KNOWN_SHARE * anon,
+           f"a call site for {100 * known / max(1, anon):.1f} % of them", [str(dict(why))])
 
 
 def censused(tap, bins, where):

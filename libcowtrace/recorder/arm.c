@@ -125,7 +125,8 @@ static int arm_range(struct arming *a, u64 start, u64 end)
 	int err;
 
 	while (at < end) {
-		stop = ct_min(end, at + SLICE);
+		/* Not in the middle of a huge page: it would be split there. */
+		stop = ct_min(end, (at + SLICE) & ~(u64)(CT_HUGE_SIZE - 1));
 		n = ct_pagemap_scan_unprotected(a->p->pagemap_fd, at, stop, runs, RUNS_AT_ONCE,
 						&at);
 		if (n < 0)
@@ -213,7 +214,7 @@ static bool lift_some(struct ct_watch *w)
 	if (w->lift_range >= a->nr)
 		return true;
 	start = ct_max(w->lift_at, a->v[w->lift_range].start);
-	end = ct_min(start + SLICE / 4, a->v[w->lift_range].end);
+	end = ct_min((start + SLICE / 4) & ~(u64)(CT_HUGE_SIZE - 1), a->v[w->lift_range].end);
 	/* -EAGAIN: it forks or remaps just now; the next round comes here again. */
 	if (ct_uffd_unprotect(w->uffd, start, end - start, true) == -EAGAIN)
 		return false;

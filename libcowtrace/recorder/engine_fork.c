@@ -24,6 +24,12 @@
 #include "sys/uffd.h"
 
 #define RUNS_AT_ONCE 512
+/*
+ * Where the arming did not get through, as with many gigabytes on a busy machine, the
+ * window is all of the rest: 17 ms a GiB, or several times that.  A slice ends where a
+ * huge page may, or it would be split there.
+ */
+#define SLICE (256UL << 20)
 /* Frames of this many pages are remembered; a window of more is protected unseen. */
 #define FRAMES_MAX 8192
 /*
@@ -74,6 +80,11 @@ static enum ct_engine_next what_is_next(struct ct_engine_ctx *x, u32 *ret_faults
 	return *ret_faults ? CT_NEXT_FAULTS : CT_NEXT_EVENT;
 }
 
+static u64 slice_end(u64 at, u64 end)
+{
+	return ct_min(end, (at + SLICE) & ~(u64)(CT_HUGE_SIZE - 1));
+}
+
 static bool add_run(struct ct_fork_window *w, u64 start, u64 end)
 {
 	struct run *v;
@@ -103,23 +114,25 @@ static void read_frames(const struct ct_engine_ctx *x, struct ct_fork_window *w,
 	w->nr_frames += (u32)pages;
 }
 
-static void scan(const struct ct_engine_ctx *x, struct ct_fork_window *w, u64 start, u64 end)
+static void scan(struct ct_engine *e, const struct ct_engine_ctx *x, struct ct_fork_window *w,
+		 u64 start, u64 end)
 {
 	struct ct_scan_run runs[RUNS_AT_ONCE];
 	ssize_t n, i;
 
 	while (start < end) {
-		n = ct_pagemap_scan_unprotected(x->pagemap_fd, start, end, runs, RUNS_AT_ONCE,
-						&start);
+		n = ct_pagemap_scan_unprotected(x->pagemap_fd, start, slice_end(start, end), runs,
+						RUNS_AT_ONCE, &start);
 		if (n < 0)
 			return;
+		ct_engine_is_here(e);
 		for (i = 0; i < n; i++)
 			if (!add_run(w, runs[i].start, runs[i].end))
 				return;
 	}
 }
 
-static struct ct_fork_window *window_of(const struct ct_engine_ctx *x)
+static struct ct_fork_window *window_of(struct ct_engine *e, const struct ct_engine_ctx *x)
 {
 	struct ct_fork_window *w = malloc(sizeof(*w));
 	u32 i;
@@ -130,7 +143,7 @@ static struct ct_fork_window *window_of(const struct ct_engine_ctx *x)
 	w->v = NULL;
 	w->nr = w->cap = w->done = w->nr_frames = 0;
 	for (i = 0; i < x->ranges->nr; i++)
-		scan(x, w, x->ranges->v[i].start, x->ranges->v[i].end);
+		scan(e, x, w, x->ranges->v[i].start, x->ranges->v[i].end);
 	for (i = 0; i < w->nr; i++)
 		read_frames(x, w, &w->v[i]);
 	return w;
@@ -146,7 +159,7 @@ enum ct_engine_next ct_engine_look(struct ct_engine *e, struct ct_engine_ctx *x,
 		return CT_NEXT_ANY;
 	next = what_is_next(x, ret_faults);
 	if (next == CT_NEXT_EVENT)
-		*ret_window = window_of(x);
+		*ret_window = window_of(e, x);
 	return next;
 }
 
@@ -167,6 +180,22 @@ static int protect(int fd, u64 start, u64 end)
 	if (err == -ENOENT && !ct_uffd_register_wp(fd, start, end - start))
 		err = ct_uffd_protect(fd, start, end - start);
 	return err;
+}
+
+/* -EAGAIN: not now, none or not all of it. */
+static int protect_run(struct ct_engine *e, int fd, const struct run *r)
+{
+	u64 at, end;
+	int err;
+
+	for (at = r->start; at < r->end; at = end) {
+		end = slice_end(at, r->end);
+		err = protect(fd, at, end);
+		if (err)
+			return err;
+		ct_engine_is_here(e);
+	}
+	return 0;
 }
 
 static bool same_frame(u64 a, u64 b)
@@ -270,7 +299,7 @@ void ct_engine_close_window(struct ct_engine *e, struct ct_engine_ctx *x)
 	for (; w->done < w->nr; w->done++) {
 		const struct run *r = &w->v[w->done];
 
-		while (protect(x->fd, r->start, r->end) == -EAGAIN) {
+		while (protect_run(e, x->fd, r) == -EAGAIN) {
 			if (ct_now_ns() < until)
 				continue;
 			if (now - w->since_ns < PARENT_PATIENCE_NS)
@@ -297,12 +326,13 @@ void ct_engine_tell_birth(struct ct_engine *e, struct ct_engine_ctx *x)
 	x->birth = NULL;
 }
 
-static void protect_child(const struct ct_engine_ctx *child, const struct ct_fork_window *w)
+static void protect_child(struct ct_engine *e, const struct ct_engine_ctx *child,
+			  const struct ct_fork_window *w)
 {
 	u32 i;
 
 	for (i = 0; i < w->nr; i++)
-		protect(child->fd, w->v[i].start, w->v[i].end);
+		protect_run(e, child->fd, &w->v[i]);
 }
 
 void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd,
@@ -319,7 +349,7 @@ void ct_engine_forked(struct ct_engine *e, struct ct_engine_ctx *x, int child_fd
 	if (!child)
 		close(child_fd);
 	if (child && w)
-		protect_child(child, w);
+		protect_child(e, child, w);
 	seen.fd = child ? fcntl(child_fd, F_DUPFD_CLOEXEC, 0) : -1;
 	seen.child = seen.fd >= 0 ? child->id : 0;
 	seen.t_ns = ct_now_ns();

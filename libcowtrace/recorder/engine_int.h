@@ -111,6 +111,8 @@ bool ct_engine_put(struct ct_engine *e, const struct ct_seen *seen);
 void ct_engine_ring(struct ct_engine *e, u64 now);
 
 /* engine.c */
+/* It is at work on something long: the heart beats on. */
+void ct_engine_is_here(struct ct_engine *e);
 struct ct_engine_ctx *ct_engine_ctx_create(struct ct_engine *e, u32 id, int fd);
 /* A child's first words tell who it is. */
 void ct_engine_identify(struct ct_engine *e, struct ct_engine_ctx *x, s32 pid);

@@ -268,7 +268,7 @@ static void on_signal(struct session *s, const struct signalfd_siginfo *si)
 
 static void watch_recorder(struct session *s)
 {
-	u64 beat = atomic_load(&s->seg->heartbeat_ns), now = ct_now_ns();
+	u64 beat = atomic_load(&s->seg->heartbeat_ns), now = ct_now_ns(), since;
 
 	if (beat != s->beat_seen_ns || !s->beat_at_ns) {
 		s->beat_seen_ns = beat;
@@ -276,7 +276,11 @@ static void watch_recorder(struct session *s)
 		ct_notify_alive(&s->notify, now);
 		return;
 	}
-	if (s->recorder_ended || s->recorder_killed || now - s->beat_at_ns < HEARTBEAT_LIMIT_NS ||
+	/* It may have said how long it will be: nobody stops to say so within one call. */
+	since = ct_max(beat, s->beat_at_ns);
+	since = ct_min(since, s->beat_at_ns + CT_ASK_CLONE_NS);
+	if (s->recorder_ended || s->recorder_killed ||
+	    (s64)(now - since) < (s64)HEARTBEAT_LIMIT_NS ||
 	    atomic_load(&s->seg->state) == CT_SEG_OFF ||
 	    (now - s->beat_at_ns < CT_ASK_CLONE_NS && ct_waits_for_clone(s->seg, s->recorder)))
 		return;

@@ -254,10 +254,11 @@ struct ct_segment {
 	u32 version;
 	u64 size; /* of the whole mapping */
 	_Atomic u32 state;
-	u32 engine;		  /* CT_ENGINE_* */
-	u64 start_ns;		  /* when the recording began */
-	u64 hold_ns;		  /* longest wait of a birth, an exit, an exec */
-	_Atomic u64 heartbeat_ns; /* by the serving thread, ten times a second or more */
+	u32 engine;   /* CT_ENGINE_* */
+	u64 start_ns; /* when the recording began */
+	u64 hold_ns;  /* longest wait of a birth, an exit, an exec */
+	/* By the serving thread, ten times a second or more; ahead of time before what is long. */
+	_Atomic u64 heartbeat_ns;
 	/*
 	 * Slot + 1 of whose memory the recorder looks at, by its serving thread and by its
 	 * engine's: they wait there while that process clones itself.

@@ -30,6 +30,11 @@
  */
 #define WITNESS_PAUSE_NS (100 * CT_NSEC_PER_MSEC)
 #define WITNESS_BURST_NS (16 * WITNESS_PAUSE_NS)
+/*
+ * One call of the kernel walks all of the process: 60 ns a page on an idle machine, and
+ * several times that on a busy one.  The heart has beaten for that long before.
+ */
+#define WITNESS_PAGE_NS CT_NSEC_PER_USEC
 
 /* The kernel's own word on the process, while it stands still. */
 static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
@@ -37,9 +42,15 @@ static void take_witness(struct ct_rec_ctx *c, struct ct_proc *p)
 	u64 now = ct_now_ns();
 	struct ct_smaps_sum sum;
 	struct ct_fork *f;
+	int err;
 
 	if (!p->shares || p->shares->side != CT_SIDE_CHILD ||
-	    now + WITNESS_BURST_NS < c->witness_due_ns || ct_smaps_rollup(p->pid, &sum))
+	    now + WITNESS_BURST_NS < c->witness_due_ns)
+		return;
+	ct_rec_beat_until(c, now + (p->last ? p->last->pages : 0) * WITNESS_PAGE_NS);
+	err = ct_smaps_rollup(p->pid, &sum);
+	ct_rec_beat(c);
+	if (err)
 		return;
 	c->witness_due_ns = ct_max(c->witness_due_ns, now);
 	c->witness_due_ns += ct_max((ct_now_ns() - now) * WITNESS_DUTY, WITNESS_PAUSE_NS);

@@ -274,11 +274,16 @@ struct ct_rec_ctx {
  * The programs and the supervisor give up on a recorder whose heart stands still;
  * and it does where the engine's thread, for whom the programs wait too, is stuck.
  */
-static inline void ct_rec_beat(struct ct_rec_ctx *c)
+static inline void ct_rec_beat_until(struct ct_rec_ctx *c, u64 t_ns)
 {
 	if (c->engine && !ct_engine_is_alive(c->engine))
 		return;
-	atomic_store_explicit(&c->seg->heartbeat_ns, ct_now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&c->seg->heartbeat_ns, t_ns, memory_order_relaxed);
+}
+
+static inline void ct_rec_beat(struct ct_rec_ctx *c)
+{
+	ct_rec_beat_until(c, ct_now_ns());
 }
 
 /* Before p's memory is looked at: who waits for a clone there is not stuck. */

@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -32,11 +31,10 @@
 
 /*
  * The kernel may wake a thread for a reason that is gone (a lock that it had waited
- * for): it faults again as soon as it runs, and stands where it stood.  It may have to
- * run on this very processor.
+ * for): it faults again as soon as it runs, and there is another message.  That is
+ * believed so often in turn; then its write is told without a place.
  */
-#define STRAY_NS (20 * CT_NSEC_PER_MSEC)
-#define STRAY_STEP_NS (20 * CT_NSEC_PER_USEC)
+#define VAIN_MAX 1000u
 /* A thread that was woken has written by then, on a busy machine too. */
 #define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
@@ -346,48 +344,42 @@ static void keep_words(struct ct_engine *e, struct ct_engine_ctx *x, const struc
 	seen->flags |= CT_SEEN_WORDS;
 }
 
-static int where(const struct ct_engine_thread *t, struct ct_where *ret)
-{
-	const struct timespec step = { .tv_nsec = STRAY_STEP_NS };
-	int err = ct_engine_where(t, ret);
-	u64 until;
-
-	if (err != -EAGAIN)
-		return err;
-	for (until = ct_now_ns() + STRAY_NS; err == -EAGAIN && ct_now_ns() < until;) {
-		nanosleep(&step, NULL);
-		err = ct_engine_where(t, ret);
-	}
-	return err;
-}
-
-/* Who writes, and from where; the thread stands in the fault. */
-static struct ct_engine_thread *who(struct ct_engine_ctx *x, s32 tid, struct ct_where *at,
-				    struct ct_seen *seen)
+/*
+ * Who writes, and from where; the thread stands in the fault.  *ret: whom to ask for
+ * its stack, or NULL.  -EAGAIN: it runs, and will fault again.
+ */
+static int who(struct ct_engine_ctx *x, s32 tid, struct ct_where *at, struct ct_seen *seen,
+	       struct ct_engine_thread **ret)
 {
 	struct ct_engine_thread *t = ct_engine_thread_get(x, tid);
 	int err;
 
+	*ret = NULL;
 	memset(at, 0, sizeof(*at));
 	seen->syscall = -1;
 	seen->no_site = CT_NO_STACK;
 	if (!t)
-		return NULL;
-	err = where(t, at);
+		return 0;
+	err = ct_engine_where(t, at);
 	if (err && err != -EAGAIN && ct_engine_thread_again(x, t))
 		err = ct_engine_where(t, at);
+	if (err == -EAGAIN && t->vain++ < VAIN_MAX)
+		return err;
+	t->vain = 0;
 	if (err) {
 		seen->access = CT_ACCESS_FOREIGN;
-		return NULL;
+		return 0;
 	}
 	seen->pc = at->pc;
 	seen->syscall = at->syscall;
-	if (!at->kernel)
-		return t;
+	if (!at->kernel) {
+		*ret = t;
+		return 0;
+	}
 	/* A signal would make a system call come back short: never there. */
 	seen->access = CT_ACCESS_KERNEL;
 	seen->no_site = CT_NO_KERNEL_WRITE;
-	return NULL;
+	return 0;
 }
 
 static int defer(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 tid)
@@ -449,7 +441,8 @@ static int resolve(struct ct_engine *e, struct ct_engine_ctx *x, u64 addr, s32 t
 		len = CT_HUGE_SIZE;
 		seen.flags |= CT_SEEN_WHOLE;
 	}
-	t = who(x, tid, &at, &seen);
+	if (who(x, tid, &at, &seen, &t) == -EAGAIN)
+		return ct_uffd_wake(x->fd, ct_page_down(addr), CT_PAGE_SIZE);
 	err = ct_uffd_unprotect(x->fd, start, len, false);
 	if (err)
 		return err;

@@ -19,6 +19,7 @@ struct ct_engine_thread {
 	int syscall_fd; /* /proc/TGID/task/TID/syscall; -1: not a thread of this process */
 	u64 ticket;	/* of the newest stack that it was asked for */
 	u64 used;	/* for the choice of whom to forget */
+	u32 vain;	/* times in turn that it was woken before its fault was served */
 };
 
 /* A fault that could not be resolved yet: a fork or an mremap is under way. */

@@ -234,3 +234,21 @@ int ct_proc_sizes_read(pid_t pid, int *fd, struct ct_proc_sizes *ret)
 	*ret = (struct ct_proc_sizes){ .total = v[0], .text = v[3], .data = v[5] };
 	return 0;
 }
+
+pid_t ct_proc_tracer(pid_t pid)
+{
+	static const char name[] = "\nTracerPid:";
+	ct_auto_fd int fd = -1;
+	char text[2048], *at;
+	ssize_t n;
+	int r = ct_proc_open(pid, "status", &fd);
+
+	if (r < 0)
+		return r;
+	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	at = strstr(text, name);
+	return at ? (pid_t)atoi(at + sizeof(name) - 1) : -ENODATA;
+}

@@ -33,6 +33,9 @@ struct ct_proc_status {
 };
 int ct_proc_status_read(pid_t pid, struct ct_proc_status *ret);
 
+/* Who traces it by ptrace(2): a pid, 0: nobody, or -errno. */
+pid_t ct_proc_tracer(pid_t pid);
+
 /* Pages, from /proc/PID/statm: all that is mapped; code; private and writable. */
 struct ct_proc_sizes {
 	u64 total, text, data;

@@ -23,17 +23,18 @@ static const struct ct_opt record_opts[] = {
 	  "run the command as user NAME; cowtrace keeps its own rights", OFFSET(user), NULL },
 	{ "engine", 0, CT_OPT_CHOICE, "ENGINE",
 	  "what observes the writes: uffd (each first write and its call\n"
-	  "site), census (totals by fork and region; costs nothing between\n"
-	  "forks), or auto: the first of them that can run here, as\n"
-	  "`cowtrace doctor` says (default: auto)",
-	  OFFSET(engine), "auto|uffd|census" },
+	  "site), perf (the same after the fact, of every kind of memory,\n"
+	  "without privilege), census (totals by fork and region; costs\n"
+	  "nothing between forks), or auto: the first of them that can run\n"
+	  "here, as `cowtrace doctor` says (default: auto)",
+	  OFFSET(engine), "auto|uffd|perf|census" },
 	{ "hold", 0, CT_OPT_COUNT, "MS",
 	  "hold a new child for at most MS milliseconds while its pages\n"
 	  "are read; the parent is never held (default: 1000)",
 	  OFFSET(hold_ms), NULL },
 	{ "linger", 0, CT_OPT_COUNT, "MS",
-	  "with uffd: go on watching a process for MS milliseconds after\n"
-	  "its last relative has gone (default: 1000)",
+	  "with uffd and perf: go on watching a process for MS\n"
+	  "milliseconds after its last relative has gone (default: 1000)",
 	  OFFSET(linger_ms), NULL },
 	{ "listen", 0, CT_OPT_STRING, "PATH",
 	  "run no command: record every program that is started with the\n"

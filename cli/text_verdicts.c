@@ -38,6 +38,11 @@ static void summary(const struct ct_text_report *t, const struct cowtrace_agreem
 	ct_style_off(&t->term, style);
 }
 
+static bool after_the_fact(const struct ct_text_report *t)
+{
+	return !strcmp(cowtrace_report_recording(t->r)->engine, "perf");
+}
+
 static void undecided(const struct ct_text_report *t, const struct cowtrace_agreement *a)
 {
 	for (size_t i = 0; i < a->nr_undecided; i++) {
@@ -45,6 +50,17 @@ static void undecided(const struct ct_text_report *t, const struct cowtrace_agre
 		char text[300];
 
 		/* Found copied when the clone was over: there was nothing to look at before. */
+		if (!*u->decides && after_the_fact(t)) {
+			snprintf(text, sizeof(text),
+				 "%s were seen when the kernel had decided: what it did is told by "
+				 "%s, and nothing was predicted",
+				 ct_format_count(u->writes).s,
+				 cowtrace_report_recording(t->r)->page_frames
+					 ? "page frames, at the fork and since"
+					 : "the order in which two processes wrote");
+			ct_print_wrapped(&t->term, 2, text);
+			continue;
+		}
 		if (!*u->decides) {
 			snprintf(text, sizeof(text),
 				 "%s were seen only afterwards, while a fork came to its end: "
@@ -94,7 +110,8 @@ void ct_text_verdicts(const struct ct_text_report *t)
 	if (!a->predicted_total && !a->uncertain && !a->unobserved)
 		return;
 	ct_text_heading(t, "VERDICTS: what was predicted, and what the kernel did");
-	summary(t, a);
+	if (!after_the_fact(t))
+		summary(t, a);
 	undecided(t, a);
 	disagreements(t, a);
 }

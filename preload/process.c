@@ -20,6 +20,7 @@
 #include "traced/env.h"
 #include "traced/exithook.h"
 #include "traced/forkhook.h"
+#include "traced/perf.h"
 #include "traced/sigmask.h"
 
 enum { SPAWN_VFORK = 1, SPAWN_POSIX = 2 };
@@ -90,6 +91,9 @@ ct_public int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	for (i = 0; i < nr; i++)
 		extra[i] = va_arg(ap, void *);
 	va_end(ap);
+	/* Its stack may be as small as it likes, and signals come there. */
+	if (flags & CLONE_THREAD)
+		ct_perf_step_back_now(CT_BACK_THREAD);
 	if ((flags & CLONE_VM) || !fn || !stack)
 		return CT_NEXT(clone)(fn, stack, flags, arg, extra[0], extra[1], extra[2]);
 	ct_fork_begin(&start.fork, CT_HOW_CLONE);

@@ -127,7 +127,8 @@ u32 ct_ask_take(struct ct_segment *seg, u32 idx)
 	struct ct_slot *slot = &seg->slots[idx];
 	u32 ask = atomic_load_explicit(&slot->ask, memory_order_acquire);
 
-	if (ask != CT_ASK_BIRTH && ask != CT_ASK_EXIT && ask != CT_ASK_EXEC && ask != CT_ASK_ARM)
+	if (ask != CT_ASK_BIRTH && ask != CT_ASK_EXIT && ask != CT_ASK_EXEC && ask != CT_ASK_ARM &&
+	    ask != CT_ASK_DISARM)
 		return CT_ASK_NONE;
 	/* Lost: the asker has withdrawn; what it posts next sets the bit again. */
 	return swap(&slot->ask, ask, CT_ASK_SERVING) ? ask : CT_ASK_NONE;

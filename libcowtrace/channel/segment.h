@@ -19,12 +19,13 @@
 #include "base/base.h"
 
 #define CT_SEG_MAGIC 0x31746f77u /* "wot1" */
-#define CT_SEG_VERSION 2u
+#define CT_SEG_VERSION 3u
 #define CT_SEG_SLOTS 4096u    /* traced processes alive at once */
 #define CT_SEG_EVENTS 32768u  /* ring records; a power of two */
 #define CT_SEG_PIDS 16384u    /* pid hash; a power of two, > 2 * slots */
 #define CT_SEG_STACKS 8192u   /* stacks asked for and not collected yet; a power of two */
 #define CT_SEG_THREADS 32768u /* threads that may be asked for stacks; a power of two */
+#define CT_SEG_FAULTS 32768u  /* ring of faults; a power of two */
 #define CT_SEG_MEMFD_NAME "cowtrace-segment"
 #define CT_SITE_PCS 24u /* frames of a call site kept in an event */
 #define CT_TAG_NAME 64u
@@ -56,6 +57,7 @@ enum {
 enum {
 	CT_ENGINE_CENSUS = 0,
 	CT_ENGINE_UFFD = 1,
+	CT_ENGINE_PERF = 2,
 };
 
 /* ct_slot.no_stacks: why this process cannot be asked for stacks. */
@@ -73,10 +75,23 @@ enum {
 	CT_ASK_BIRTH,	  /* child: read my page map before I run */
 	CT_ASK_EXIT,	  /* read my page map before my memory goes */
 	CT_ASK_EXEC,	  /* the same, before an exec that may still fail */
-	CT_ASK_ARM,	  /* the uffd engine: protect my memory, I am about to fork */
+	CT_ASK_ARM,	  /* an engine: protect or watch my memory, I am about to fork */
+	CT_ASK_DISARM,	  /* the perf engine: close my event, I step back (ct_slot.stepped_back) */
 	CT_ASK_SERVING,	  /* the recorder has picked it up */
 	CT_ASK_DONE,	  /* answered; as good as NONE for the next ask */
 	CT_ASK_ABANDONED, /* the asker left while it was SERVING; the recorder makes it NONE */
+};
+
+/* ct_slot.stepped_back: why the perf engine lets this process be. */
+enum {
+	CT_BACK_NO = 0,
+	CT_BACK_SIGNAL,	 /* the program handles SIGTRAP itself */
+	CT_BACK_STACK,	 /* its alternate stack has no room for our handler */
+	CT_BACK_QUIET,	 /* a seccomp filter */
+	CT_BACK_MEMORY,	 /* it takes our memory away */
+	CT_BACK_HANDLER, /* another handler is there, set by a call that nobody saw */
+	CT_BACK_THREAD,	 /* it makes threads by clone(), of which nobody knows the stack */
+	CT_BACK_NR,
 };
 
 /* ct_slot.how: by what call the process was forked */
@@ -141,6 +156,14 @@ struct ct_slot {
 	_Atomic u32 no_stacks;
 	/* Traced side only: signals whose sa_mask has stack_signal, as the program sees it. */
 	_Atomic u64 sa_masks;
+
+	/*
+	 * The perf engine.  watched: the event is enabled; set by the recorder, which a
+	 * fork that finds it set need not ask (a forked child opens its own at once).
+	 */
+	_Atomic u32 watched;
+	_Atomic u32 stepped_back; /* CT_BACK_* */
+	_Atomic u64 faults_lost;  /* that found the ring full */
 
 	/* The stack pointer and thread pointer of the asking thread at birth. */
 	u64 sp;
@@ -249,6 +272,28 @@ struct ct_stack {
 
 _Static_assert(sizeof(struct ct_stack) == 256, "a stack is 256 bytes");
 
+/* A fault of the program's own code, as the perf engine's handler tells it. */
+struct ct_fault {
+	_Atomic u64 seq;
+	u64 addr;
+	u64 t_ns; /* CLOCK_MONOTONIC; the kernel has resolved it, the program goes on after this */
+	u32 slot;
+	u32 generation; /* of the slot */
+	u16 nr_pcs;
+	u16 flags;  /* CT_FAULT_* */
+	u32 period; /* faults that it stands for */
+	u64 pcs[CT_SITE_PCS];
+	u64 spare[2];
+	_Atomic u64 seq_end;
+};
+
+/* ct_fault.flags */
+enum {
+	CT_FAULT_LATE = 1u << 0, /* the thread had the signal blocked: there is no stack */
+};
+
+_Static_assert(sizeof(struct ct_fault) == 256, "a fault is 256 bytes");
+
 struct ct_segment {
 	u32 magic;
 	u32 version;
@@ -281,6 +326,18 @@ struct ct_segment {
 	_Atomic u64 dropped; /* events that found the ring full */
 
 	_Atomic u32 thp_always; /* the system has given huge pages to all, at some time */
+
+	/* The ring of faults: tickets (faults.h). */
+	_Atomic u64 faults_head __attribute__((aligned(64)));
+	_Atomic u64 faults_tail __attribute__((aligned(64)));
+
+	/* The perf engine: set before the first program starts. */
+	struct {
+		u64 period;    /* every how many-th fault raises a signal */
+		char name[64]; /* abstract address for ct_perf_msg, without its leading NUL */
+		u8 token[16];
+	} perf;
+
 	_Atomic u32 slot_hint;
 	/*
 	 * Phase names by id; 0 is "" (none) and counts.  Claimed by the traced side with
@@ -306,6 +363,7 @@ struct ct_segment {
 	struct ct_slot slots[CT_SEG_SLOTS] __attribute__((aligned(64)));
 	struct ct_stack stacks[CT_SEG_STACKS] __attribute__((aligned(64)));
 	struct ct_event ring[CT_SEG_EVENTS] __attribute__((aligned(64)));
+	struct ct_fault faults[CT_SEG_FAULTS] __attribute__((aligned(64)));
 };
 
 #endif

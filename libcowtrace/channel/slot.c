@@ -50,6 +50,9 @@ static void slot_reset(struct ct_slot *slot, u32 how, u32 parent_slot)
 	slot->stack_signal = 0;
 	atomic_store_explicit(&slot->no_stacks, CT_STACKS_NOT_YET, memory_order_relaxed);
 	atomic_store_explicit(&slot->sa_masks, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->watched, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->stepped_back, CT_BACK_NO, memory_order_relaxed);
+	atomic_store_explicit(&slot->faults_lost, 0, memory_order_relaxed);
 	slot->sp = 0;
 	slot->tp = 0;
 	slot->nr_pcs = 0;

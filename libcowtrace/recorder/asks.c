@@ -14,6 +14,7 @@
 #include "channel/ask.h"
 #include "recorder/arm.h"
 #include "recorder/asks.h"
+#include "recorder/faults.h"
 #include "recorder/leave.h"
 
 /* An exit waits this long for the birth of a child that its process forked last. */
@@ -29,6 +30,14 @@ static void arm(struct ct_rec_ctx *c, struct ct_proc *p)
 {
 	if (c->engine)
 		ct_arm(c, p);
+	else
+		ct_faults_arm(c, p);
+	ct_ask_done(c->seg, p->slot);
+}
+
+static void disarm(struct ct_rec_ctx *c, struct ct_proc *p)
+{
+	ct_faults_disarm(c, p);
 	ct_ask_done(c->seg, p->slot);
 }
 
@@ -45,6 +54,8 @@ static void serve_one(struct ct_rec_ctx *c, u32 slot)
 		ct_leave_exec(c, p);
 	else if (ask == CT_ASK_ARM && p)
 		arm(c, p);
+	else if (ask == CT_ASK_DISARM && p)
+		disarm(c, p);
 	else if (ask != CT_ASK_NONE)
 		ct_ask_done(c->seg, slot);
 	ct_rec_beat(c);
@@ -103,6 +114,8 @@ static bool must_wait(struct ct_rec_ctx *c, const struct ct_ask_waiting *w)
 	if (!p)
 		return false;
 	/* Its userfaultfd was sent before it asked, by another way. */
+	if (w->ask == CT_ASK_DISARM)
+		return false;
 	if (w->ask == CT_ASK_ARM)
 		return c->engine && !p->watch && now < p->watch_due_ns;
 	/*

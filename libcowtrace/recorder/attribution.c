@@ -6,14 +6,17 @@
  * Invariant: each copied page is counted once, so that copied = attributed + the
  * sum of the reasons.
  */
+#include "recorder/faults.h"
 #include "recorder/firsts.h"
 #include "recorder/writes.h"
 
-static enum ct_no_site unseen(const struct ct_fork *f, size_t region)
+static enum ct_no_site unseen(const struct ct_attribution *a, size_t region)
 {
-	const struct ct_regionset *set = f->regions;
+	const struct ct_regionset *set = a->share->fork->regions;
 	enum ct_kind kind = region < set->nr ? set->v[region].kind : CT_KIND_ANON;
 
+	if (a->c->faults)
+		return ct_faults_unseen(a->c, a->share->fork->proc[a->share->side]);
 	/* A userfaultfd takes no private file mapping: .data, .got, and the head of .bss. */
 	return kind == CT_KIND_FILE_PRIVATE ? CT_NO_FILE_PRIVATE : CT_NO_FORK_WINDOW;
 }
@@ -26,7 +29,7 @@ void ct_attribution_add(void *arg, u64 src, u64 page, size_t region)
 	/* Written before we heard that it had been moved there. */
 	if (!value && page != src)
 		value = ct_firsts_get(&a->share->firsts, page);
-	a->pages[value ? value - 1u : (u32)unseen(a->share->fork, region)]++;
+	a->pages[value ? value - 1u : (u32)unseen(a, region)]++;
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "base/futex.h"
 #include "channel/ask.h"
 #include "channel/slot.h"
+#include "recorder/faults.h"
 #include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/pidfd.h"
@@ -329,6 +330,7 @@ static void enter(struct birth *b)
 	f = b->regions ? fork_create(b) : NULL;
 	if (!f) {
 		tell_writes(b, b->img);
+		ct_faults_born(c, b->child, b->img, &b->written, b->pcs, b->nr_pcs);
 		return;
 	}
 	b->child->regions = ct_regionset_ref(b->regions);
@@ -337,11 +339,14 @@ static void enter(struct birth *b)
 	tell_fork(b, f);
 	b->fork = f->id;
 	tell_writes(b, f->orig);
+	ct_faults_forked(c, b->parent, f->orig, b->clone_ns,
+			 parent_ns(b) ? parent_ns(b) : ct_now_ns());
 	ct_drops_apply(c, b->parent, b->clone_ns);
 	ct_close_all(c, b->parent, f->orig, CT_SIDE_END_NEXT_FORK);
 	share_create(f, CT_SIDE_PARENT, b->parent);
 	share_create(f, CT_SIDE_CHILD, b->child);
 	b->child->birth_fork = f->id;
+	ct_faults_born(c, b->child, b->img, &b->written, b->pcs, b->nr_pcs);
 	b->parent->close_due_ns = 0;
 	b->parent->forked_ns = ct_now_ns();
 	tell_shared_regions(b, f);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/futex.h"
+#include "recorder/faults.h"
 #include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/vmstat.h"
@@ -238,8 +239,8 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 	struct ct_fork *f = s->fork;
 	struct ct_activity activity;
 	struct ct_tally sum = { 0 };
-	struct ct_attribution who = { .share = s };
-	bool watched = c->writes && p->watch;
+	struct ct_attribution who = { .c = c, .share = s };
+	bool watched = c->faults || (c->writes && p->watch);
 	int err;
 
 	if (f->closed[s->side])
@@ -305,8 +306,10 @@ void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
 	struct ct_share *s, **at = &p->shares;
 
 	/* At a fork the birth has done so, with what came before the clone. */
-	if (why != CT_SIDE_END_NEXT_FORK)
+	if (why != CT_SIDE_END_NEXT_FORK) {
 		ct_writes_settle(c, p, now, UINT32_MAX);
+		ct_faults_settle(c, p, now);
+	}
 	/* At a fork, what came before the clone has been applied, and no more. */
 	if (why != CT_SIDE_END_NEXT_FORK)
 		ct_drops_apply(c, p, UINT64_MAX);

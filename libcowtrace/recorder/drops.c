@@ -7,6 +7,7 @@
  * later than of the drop.  So drops are kept until what they change is looked at.
  */
 #include "channel/ring.h"
+#include "recorder/faults.h"
 #include "recorder/state.h"
 
 /* Drops that may wait for a fork; a program that says that one is for ever under way lies. */
@@ -55,7 +56,8 @@ void ct_drops_apply(struct ct_rec_ctx *c, struct ct_proc *p, u64 before_ns)
 {
 	u32 i, kept = 0;
 
-	(void)c;
+	if (p->nr_drops)
+		ct_faults_place(c, p);
 	for (i = 0; i < p->nr_drops; i++) {
 		if (p->drops[i].end_ns < before_ns)
 			apply_drop(p, &p->drops[i]);

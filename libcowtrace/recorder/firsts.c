@@ -43,6 +43,11 @@ u8 ct_firsts_get(const struct ct_firsts *f, u64 page)
 	return b ? b->v[page % CT_HUGE_PAGES] : 0;
 }
 
+bool ct_firsts_any(const struct ct_firsts *f, u64 page)
+{
+	return f->cap && f->v[place_of(f->v, f->cap, page / CT_HUGE_PAGES)];
+}
+
 static bool grow(struct ct_firsts *f)
 {
 	u32 i, cap = f->cap ? f->cap * 2 : 32;

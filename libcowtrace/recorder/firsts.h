@@ -20,6 +20,9 @@ void ct_firsts_fini(struct ct_firsts *f);
 /* The value (not 0) of a page; 0: not written, as far as anybody saw. */
 u8 ct_firsts_get(const struct ct_firsts *f, u64 page);
 
+/* Has any page of its 2 MiB a value? */
+bool ct_firsts_any(const struct ct_firsts *f, u64 page);
+
 /* Sets what has no value yet.  False: page had one (then nothing changes), or no memory. */
 bool ct_firsts_add(struct ct_firsts *f, u64 page, u8 value);
 

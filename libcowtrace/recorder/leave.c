@@ -12,6 +12,7 @@
 
 #include "base/futex.h"
 #include "channel/ask.h"
+#include "recorder/faults.h"
 #include "recorder/leave.h"
 #include "recorder/reap.h"
 #include "recorder/strays.h"
@@ -114,6 +115,10 @@ void ct_leave_exit(struct ct_rec_ctx *c, struct ct_proc *p)
 	learn_name(c, p);
 	/* While its code can still be looked at. */
 	ct_writes_settle(c, p, img, UINT32_MAX);
+	if (c->faults) {
+		ct_events_drain(c, ct_now_ns());
+		ct_faults_settle(c, p, img);
+	}
 	/* Before it is let go: what the survivor does then comes later than this. */
 	ct_parting_end(alone);
 	late = !ct_ask_done(c->seg, p->slot);
@@ -135,11 +140,16 @@ void ct_leave_exec(struct ct_rec_ctx *c, struct ct_proc *p)
 	/* A signal of ours that is still on its way would kill the new image. */
 	if (c->engine)
 		ct_engine_hush(c->engine, p->slot);
+	ct_faults_pause(c, p);
 	memcpy(p->exec_path, s->exec_path, sizeof(p->exec_path) - 1);
 	ct_image_unref(p->exec_image);
 	p->exec_image = last_reading(c, p);
 	alone = ct_parting_begin(c, p);
 	ct_writes_settle(c, p, p->exec_image, UINT32_MAX);
+	if (c->faults) {
+		ct_events_drain(c, ct_now_ns());
+		ct_faults_settle(c, p, p->exec_image);
+	}
 	p->exec_read = true;
 	p->exec_ns = ct_now_ns();
 	ct_parting_end(alone);
@@ -151,6 +161,7 @@ void ct_leave_stays(struct ct_rec_ctx *c, struct ct_proc *p)
 	struct ct_proc *q;
 
 	p->exec_read = false;
+	ct_faults_resume(c, p);
 	for (q = c->procs; q; q = q->next)
 		if (q != p && q->family == p->family)
 			ct_parting_forget(q);

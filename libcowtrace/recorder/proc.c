@@ -13,6 +13,7 @@
 
 #include "base/futex.h"
 #include "channel/slot.h"
+#include "recorder/faults.h"
 #include "recorder/io.h"
 #include "recorder/reap.h"
 #include "recorder/writes.h"
@@ -118,6 +119,7 @@ struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const st
 	p->pidfd = -1;
 	p->pagemap_fd = -1;
 	p->statm_fd = -1;
+	p->perf.fd = -1;
 	p->wstatus = -1;
 	p->pid = pid;
 	p->born_ns = ct_now_ns();
@@ -236,6 +238,7 @@ void ct_proc_end(struct ct_rec_ctx *c, struct ct_proc *p, enum ct_ended ended, u
 	ct_outbox_put(c->out, &rec);
 	if (c->writes)
 		ct_writes_ended(c, p);
+	ct_faults_ended(c, p);
 	ct_proc_leave_family(c, p);
 	c->nr_alive--;
 	proc_free(c, p);
@@ -389,6 +392,7 @@ void ct_proc_keep_alive(void *arg)
 	/* Its queue must not run full behind a long reading. */
 	if (c->writes)
 		ct_writes_ingest(c);
+	ct_faults_ingest(c);
 	ct_rec_beat(c);
 }
 

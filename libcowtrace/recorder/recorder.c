@@ -14,11 +14,13 @@
 
 #include "base/futex.h"
 #include "recorder/calibrate.h"
+#include "recorder/faults.h"
 #include "recorder/io.h"
 #include "recorder/recorder.h"
 #include "recorder/serve.h"
 #include "recorder/writes.h"
 #include "sys/kgen.h"
+#include "sys/perfev.h"
 #include "sys/uffd.h"
 #include "sys/vmstat.h"
 
@@ -120,6 +122,11 @@ static bool wants_uffd(const struct ct_recorder_opts *o)
 	return !strcmp(o->engine, "uffd");
 }
 
+static bool wants_perf(const struct ct_recorder_opts *o)
+{
+	return !strcmp(o->engine, "perf");
+}
+
 /* A userfaultfd with all that the engine asks for, made and thrown away. */
 static int try_uffd(int dev)
 {
@@ -163,6 +170,29 @@ static int refuse_uffd(const struct ct_recorder_opts *o, struct machine *m, int 
 	return fail(o, CT_CTL_NO_ENGINE, err, text);
 }
 
+static int refuse_perf(const struct ct_recorder_opts *o, const struct ct_perfev_probe *p, int err)
+{
+	char text[320], permit[120] = "";
+
+	if (err == -EACCES || err == -EPERM)
+		snprintf(permit, sizeof(permit),
+			 p->sysctl > 2 ? " (kernel.perf_event_paranoid is %d: `sysctl "
+					 "kernel.perf_event_paranoid=2` permits it)"
+				       : " (by a container or a security module)",
+			 p->sysctl);
+	snprintf(text, sizeof(text),
+		 "the perf engine cannot run here: %s%s; --engine census needs nothing",
+		 err == -EACCES || err == -EPERM ? "perf events are not permitted"
+		 : p->blocked == -EFAULT
+			 ? "this kernel kills threads that block SIGTRAP (Linux before 5.18)"
+		 : err == -EINVAL || err == -E2BIG || err == -ENOSYS
+			 ? "this kernel's page-fault events raise no signal (Linux before 5.13)"
+		 : err == -EIO ? "page-fault events raise no signal here"
+			       : strerror(-err),
+		 permit);
+	return fail(o, CT_CTL_NO_ENGINE, err, text);
+}
+
 /* Takes m->dev. */
 static int start_engine(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 			const struct machine *m)
@@ -184,6 +214,24 @@ static int start_engine(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 	put_number(c, "fault_copy_ns", m->costs.copy);
 	put_number(c, "fault_reuse_ns", m->costs.reuse);
 	put_number(c, "fault_huge_ns", m->costs.huge);
+	put_number(c, "linger_ms", c->linger_ns / CT_NSEC_PER_MSEC);
+	return 0;
+}
+
+static int start_perf(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
+		      const struct ct_fault_costs *costs)
+{
+	int err = ct_faults_create(c, 1);
+
+	if (err)
+		return err;
+	c->linger_ns = o->linger_ns;
+	c->seg->engine = CT_ENGINE_PERF;
+	put_meta(c, "verdicts", c->caps.pfns ? "frames" : "order");
+	put_number(c, "period", c->seg->perf.period);
+	put_number(c, "fault_copy_ns", costs->copy);
+	put_number(c, "fault_reuse_ns", costs->reuse);
+	put_number(c, "fault_huge_ns", costs->huge);
 	put_number(c, "linger_ms", c->linger_ns / CT_NSEC_PER_MSEC);
 	return 0;
 }
@@ -220,6 +268,7 @@ static void ctx_fini(struct ct_rec_ctx *c)
 	ct_io_destroy(c->io);
 	ct_writes_destroy(c->writes);
 	ct_engine_destroy(c->engine);
+	ct_faults_destroy(c);
 	if (c->uffd_dev >= 0)
 		close(c->uffd_dev);
 	ct_modules_destroy(c->modules);
@@ -290,6 +339,7 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 	struct ct_ctl_msg ready = { .type = CT_CTL_READY };
 	struct ct_store *store = NULL;
 	struct machine m = { .dev = -1 };
+	struct ct_perfev_probe perfev;
 	struct ct_rec_ctx *c;
 	struct ct_err err = { "" };
 	int ret;
@@ -297,6 +347,12 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 	raise_fd_limit();
 	if (wants_uffd(o) && (ret = machine_measure(&m)))
 		return refuse_uffd(o, &m, ret);
+	if (wants_perf(o)) {
+		ret = ct_perfev_probe(&perfev);
+		if (ret)
+			return refuse_perf(o, &perfev, ret);
+		ct_calibrate(&m.costs);
+	}
 	ret = ct_store_create(o->output, &store, &err);
 	if (ret)
 		return fail(o, CT_CTL_FAILED, ret, err.text);
@@ -310,6 +366,8 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 	ret = ctx_init(c, o, store);
 	if (!ret && wants_uffd(o))
 		ret = start_engine(c, o, &m);
+	else if (!ret && wants_perf(o))
+		ret = start_perf(c, o, &m.costs);
 	if (ret) {
 		ctx_fini(c);
 		return fail(o, CT_CTL_FAILED, ret, strerror(-ret));

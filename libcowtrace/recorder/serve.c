@@ -16,6 +16,7 @@
 #include "channel/slot.h"
 #include "recorder/arm.h"
 #include "recorder/asks.h"
+#include "recorder/faults.h"
 #include "recorder/io.h"
 #include "recorder/leave.h"
 #include "recorder/reap.h"
@@ -285,6 +286,7 @@ static u64 next_wake(const struct serve *s, u64 now)
 	}
 	if (s->c->writes)
 		at = ct_min(at, ct_writes_due(s->c));
+	at = ct_min(at, ct_faults_due(s->c));
 	if (ct_asks_waiting(&s->asks))
 		at = ct_min(at, now + CT_NSEC_PER_MSEC);
 	if (s->empty_since_ns)
@@ -357,6 +359,8 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 			if (ct_arm_lift(c, now))
 				continue;
 		}
+		ct_faults_run(c, now);
+		ct_faults_lift(c, now);
 		if (one_reading(c, now)) {
 			ct_urgency_on(c);
 			continue;

@@ -184,6 +184,14 @@ struct ct_proc {
 	/* With the uffd engine. */
 	struct ct_watch *watch; /* NULL: none came, or not yet */
 	u64 watch_due_ns;	/* it is to send its userfaultfd by then; 0: it has, or will not */
+
+	/* With the perf engine (faults_events.c). */
+	struct {
+		int fd;		    /* its event; -1: none came, or closed */
+		bool on, had, back; /* enabled; it has come; the process has stepped back */
+		u64 idle_ns;	    /* since when it has no relative; 0: it has */
+		u64 lost;	    /* faults that found the ring full, as last told */
+	} perf;
 };
 
 /* A clone that has returned in the parent; the child has yet to say a word. */
@@ -261,8 +269,9 @@ struct ct_rec_ctx {
 	/* NULL without an engine. */
 	struct ct_engine *engine;
 	struct ct_writes *writes;
-	int uffd_dev;  /* /dev/userfaultfd, for the programs; -1 */
-	u64 linger_ns; /* protection stays this long after the last relative */
+	struct ct_faults *faults; /* NULL without the perf engine */
+	int uffd_dev;		  /* /dev/userfaultfd, for the programs; -1 */
+	u64 linger_ns;		  /* protection stays this long after the last relative */
 	struct ct_reap reap;
 	/* Scratch for tallies by region. */
 	struct ct_tally *tallies;

@@ -20,6 +20,7 @@
 #include "base/rawsys.h"
 #include "channel/threads.h"
 #include "traced/altstack.h"
+#include "traced/perf.h"
 #include "traced/probe.h"
 #include "traced/sighandler.h"
 #include "traced/thread.h"
@@ -150,7 +151,7 @@ bool ct_altstack_main(const struct ct_shim *shim, u32 slot)
 	/* Another library's constructor has come before: its stack stays. */
 	if (!(old.ss_flags & SS_DISABLE)) {
 		settle(shim, shim->seg, slot, tid);
-		return true;
+		return old.ss_size >= shim->stack_min_len;
 	}
 	if (!make_accessible(shim, 0) || ct_sys2(SYS_sigaltstack, &ours, NULL))
 		return false;
@@ -313,6 +314,9 @@ int ct_altstack_call(const stack_t *new, stack_t *old)
 		set = *new;
 		if ((set.ss_flags & SS_DISABLE) && ct_thread_state.piece)
 			set = stack_of(shim, ct_thread_state.piece - 1u);
+		/* The kernel's signal comes unasked: there must be room for it. */
+		if (!(set.ss_flags & SS_DISABLE) && set.ss_size < shim->stack_min_len)
+			ct_perf_step_back_now(CT_BACK_STACK);
 		ret = (int)ct_sys2(SYS_sigaltstack, &set, old);
 		if (!ret)
 			note_change(shim);

@@ -20,6 +20,7 @@
 #include "traced/attach.h"
 #include "traced/exithook.h"
 #include "traced/forkhook.h"
+#include "traced/perf.h"
 #include "traced/sighandler.h"
 #include "traced/stack.h"
 
@@ -161,8 +162,10 @@ void ct_attach(char **envp)
 	if (!shim->seg)
 		return;
 	ct_stack_warm();
-	if (shim->uffd)
+	if (shim->uffd || shim->seg->engine == CT_ENGINE_PERF)
 		ct_sighandler_install(shim, slot);
+	if (shim->seg->engine == CT_ENGINE_PERF)
+		ct_perf_start(shim, slot);
 	ct_exithook_register();
 	ct_forkhook_register();
 }

@@ -23,6 +23,7 @@
 #include "traced/altstack.h"
 #include "traced/forkhook.h"
 #include "traced/guard.h"
+#include "traced/perf.h"
 #include "traced/self.h"
 #include "traced/shim.h"
 #include "traced/sighandler.h"
@@ -154,6 +155,9 @@ static void inherit_handler(struct ct_slot *child, struct ct_slot *parent)
 				 atomic_load_explicit(&parent->flags, memory_order_relaxed) &
 					 CT_SLOT_HUGE,
 				 memory_order_relaxed);
+	atomic_store_explicit(&child->stepped_back,
+			      atomic_load_explicit(&parent->stepped_back, memory_order_relaxed),
+			      memory_order_relaxed);
 }
 
 static void begin(struct ct_fork *fork, u32 how)
@@ -252,6 +256,12 @@ void ct_fork_stamp(struct ct_fork *fork)
 		if (!prepared_here(seg, fork))
 			return;
 		seg->slots[fork->slot].prepare_ns += (u32)(now - fork->clone_ns);
+	} else if (ct_shim->perf && prepared_here(seg, fork)) {
+		ct_perf_before_fork(seg, fork->parent, (u32)fork->slot);
+		now = ct_now_ns();
+		if (!prepared_here(seg, fork))
+			return;
+		seg->slots[fork->slot].prepare_ns += (u32)(now - fork->clone_ns);
 	}
 	seg->slots[fork->slot].clone_ns = now;
 	atomic_store_explicit(&seg->slots[fork->parent].fork_began_ns, now, memory_order_relaxed);
@@ -280,6 +290,9 @@ static int slot_for_birth(struct ct_segment *seg, const struct ct_fork *fork)
 	slot->nr_pcs = ct_min(from->nr_pcs, CT_SITE_PCS);
 	memcpy(slot->pcs, from->pcs, sizeof(slot->pcs));
 	inherit_handler(slot, from);
+	atomic_store_explicit(&slot->watched,
+			      atomic_load_explicit(&from->watched, memory_order_relaxed),
+			      memory_order_relaxed);
 	slot->clone_ns = ct_now_ns();
 	return idx;
 }
@@ -351,6 +364,8 @@ void ct_fork_born(struct ct_fork *fork)
 	fork->slot = -1; /* once; it is our own copy */
 	if (idx >= 0 && seg->slots[idx].stack_signal)
 		ct_altstack_born(seg, (u32)idx, seg->slots[idx].tid);
+	if (idx >= 0)
+		ct_perf_born(seg, (u32)idx);
 	signals_release(signals);
 	/* What it wrote up to here it could not be asked about: fork() did. */
 	if (idx >= 0) {

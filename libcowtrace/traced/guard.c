@@ -10,6 +10,7 @@
 
 #include "base/rawsys.h"
 #include "traced/guard.h"
+#include "traced/perf.h"
 #include "traced/self.h"
 #include "traced/shim.h"
 
@@ -66,6 +67,7 @@ void ct_guard_range(const void *addr, size_t len)
 		return;
 	if (!ct_self_get(&self))
 		return;
+	ct_perf_step_back(&self, CT_BACK_MEMORY);
 	stacks_off(&self.seg->slots[self.slot], CT_STACKS_TAKEN);
 	ct_event_now(&self, &ev, CT_SITE_FULL);
 	ct_guard_detach();
@@ -78,6 +80,7 @@ bool ct_guard_quiet(void)
 
 	if (!ct_self_get(&self))
 		return false;
+	ct_perf_step_back(&self, CT_BACK_QUIET);
 	copy = copy_of(ct_shim);
 	if (!copy)
 		return false;

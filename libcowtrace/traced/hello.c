@@ -209,9 +209,11 @@ static int accept_welcome(int sock, const struct ct_welcome *welcome, const int 
 	if (ret)
 		return ret;
 	*ret_seg = seg;
-	if (seg->engine != CT_ENGINE_UFFD)
+	if (seg->engine == CT_ENGINE_CENSUS)
 		return 0;
 	ct_altstack_reserve(shim);
+	if (seg->engine != CT_ENGINE_UFFD)
+		return 0;
 	own[0] = shim->stacks_start;
 	own[1] = shim->stacks_end;
 	shim->uffd = !ct_uffd_offer(sock, fds[1], own);

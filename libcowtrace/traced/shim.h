@@ -82,8 +82,11 @@ struct ct_shim {
 	/* Our own library in memory, [start, end): frames in it are not shown. */
 	u64 text_start, text_end;
 	size_t thread_stack_len; /* default, guard included */
-	/* The uffd engine, all 0 without it: has a userfaultfd; its handler's signal; stacks. */
-	bool uffd;
+	/*
+	 * An engine, all 0 without one: has a userfaultfd, or an event; the handler's
+	 * signal; stacks.
+	 */
+	bool uffd, perf;
 	s32 stack_signal;
 	u64 stacks_start, stacks_end;
 	/* Of an alternate stack of the program's own: room for our handler; on top of its own. */

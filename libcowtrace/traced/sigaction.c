@@ -12,6 +12,7 @@
 
 #include "base/rawsys.h"
 #include "channel/stacks.h"
+#include "traced/perf.h"
 #include "traced/shim.h"
 #include "traced/sigaction.h"
 #include "traced/sighandler.h"
@@ -39,7 +40,35 @@ static struct ct_slot *slot_of(const struct ct_self *self)
 /* Bit of a signal in sa_masks; 0: no such signal, or ours. */
 static u64 bit_of(int sig)
 {
-	return sig >= 1 && sig <= 64 && sig != CT_STACK_SIGNAL ? 1ULL << (sig - 1) : 0;
+	return sig >= 1 && sig <= 64 && sig != ct_sighandler_signal() ? 1ULL << (sig - 1) : 0;
+}
+
+/*
+ * With the perf engine nobody can be asked to wait: a SIGTRAP on top of the program's
+ * own handler might find no room on a small alternate stack.  So handlers that run on
+ * one have it blocked.
+ */
+static bool holds_stack(const struct sigaction *act)
+{
+	return ct_sighandler_signal() == SIGTRAP && (act->sa_flags & SA_ONSTACK) &&
+	       act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
+}
+
+/* Those that have it blocked for our sake, and not for the program's (in sigs). */
+static void unhold_stacks(u64 sigs)
+{
+	const u64 bit = ct_sighandler_bit();
+	struct ct_ksigaction act;
+	int sig;
+
+	for (sig = 1; ct_sighandler_signal() == SIGTRAP && sig <= 64; sig++) {
+		if (sig == SIGTRAP || (sigs & 1ULL << (sig - 1)) ||
+		    ct_ksigaction_call(sig, NULL, &act) || !(act.flags & SA_ONSTACK) ||
+		    !(act.mask & bit))
+			continue;
+		act.mask &= ~bit;
+		ct_ksigaction_call(sig, &act, NULL);
+	}
 }
 
 /* What the program has set before comes true now. */
@@ -49,6 +78,7 @@ static void masks_become_real(struct ct_slot *slot)
 	const u64 bit = ct_sighandler_bit();
 	struct ct_ksigaction act;
 
+	unhold_stacks(sigs);
 	for (; sigs; sigs &= sigs - 1) {
 		const int sig = __builtin_ctzll(sigs) + 1;
 
@@ -82,6 +112,7 @@ static void give_up(const struct ct_self *self)
 	struct ct_slot *slot = slot_of(self);
 	u32 ok = CT_STACKS_OK, tries = 0;
 
+	ct_perf_step_back(self, CT_BACK_SIGNAL);
 	if (!atomic_compare_exchange_strong_explicit(&slot->no_stacks, &ok, CT_STACKS_TAKEN,
 						     memory_order_acq_rel, memory_order_relaxed))
 		return;
@@ -99,17 +130,20 @@ const struct sigaction *ct_sigaction_begin(struct ct_sigaction *call, int sig,
 		has_handler() && ct_self_get(&call->self) && !ct_sighandler_given_up(&call->self);
 	if (!call->ours || !act)
 		return act;
-	if (sig == CT_STACK_SIGNAL) {
+	if (sig == ct_sighandler_signal()) {
 		if (act->sa_handler == SIG_DFL)
 			return NULL;
 		give_up(&call->self);
 		return act;
 	}
 	call->masked = act->sa_mask.__val[0] & ct_sighandler_bit();
-	if (!call->masked)
+	if (!call->masked && !holds_stack(act))
 		return act;
 	call->act = *act;
-	call->act.sa_mask.__val[0] &= ~ct_sighandler_bit();
+	if (holds_stack(act))
+		call->act.sa_mask.__val[0] |= ct_sighandler_bit();
+	else
+		call->act.sa_mask.__val[0] &= ~ct_sighandler_bit();
 	return &call->act;
 }
 
@@ -120,11 +154,13 @@ void ct_sigaction_end(const struct ct_sigaction *call, int sig, const struct sig
 	struct ct_slot *slot;
 
 	/* Also where we are not traced, as long as the handler is there. */
-	if (old && sig == CT_STACK_SIGNAL && ct_sighandler_is((void *)old->sa_sigaction))
+	if (old && sig == ct_sighandler_signal() && ct_sighandler_is((void *)old->sa_sigaction))
 		memset(old, 0, sizeof(*old));
 	if (!call->ours || !bit)
 		return;
 	slot = slot_of(&call->self);
+	if (old && ct_sighandler_signal() == SIGTRAP)
+		old->sa_mask.__val[0] &= ~ct_sighandler_bit();
 	if (old && (atomic_load_explicit(&slot->sa_masks, memory_order_relaxed) & bit))
 		old->sa_mask.__val[0] |= ct_sighandler_bit();
 	if (act && call->masked)
@@ -140,7 +176,7 @@ bool ct_sigaction_simple(int sig, void (*handler)(int))
 	if (!has_handler() || handler == SIG_ERR || !ct_self_get(&self) ||
 	    ct_sighandler_given_up(&self))
 		return true;
-	if (sig == CT_STACK_SIGNAL) {
+	if (sig == ct_sighandler_signal()) {
 		if (handler == SIG_DFL)
 			return false;
 		give_up(&self);

@@ -4,6 +4,8 @@
  * the signal while the thread stood in the fault, and let it go; so the handler
  * runs before that instruction does again.
  *
+ * With the perf engine the kernel sends SIGTRAP instead, and nobody has asked.
+ *
  * Somebody else may send this signal too, to a program that expects to die of
  * it or has it blocked: then it does, or it is.
  *
@@ -25,6 +27,7 @@
 #include "channel/stacks.h"
 #include "channel/threads.h"
 #include "traced/altstack.h"
+#include "traced/perf.h"
 #include "traced/sighandler.h"
 #include "traced/stack.h"
 #include "traced/thread.h"
@@ -92,12 +95,12 @@ static bool is_asked(struct ct_segment *seg, const siginfo_t *info, u64 ticket)
 }
 
 /* For the process again; a thread that does not lead it may not forge SI_USER. */
-static void send_again(siginfo_t *info)
+static void send_again(int sig, siginfo_t *info)
 {
 	const long pid = ct_sys0(SYS_getpid);
 
-	if (ct_sys3(SYS_rt_sigqueueinfo, pid, CT_STACK_SIGNAL, info))
-		ct_sys2(SYS_kill, pid, CT_STACK_SIGNAL);
+	if (ct_sys3(SYS_rt_sigqueueinfo, pid, sig, info))
+		ct_sys2(SYS_kill, pid, sig);
 }
 
 /*
@@ -105,20 +108,24 @@ static void send_again(siginfo_t *info)
  * thread has it blocked, it is blocked from here on, and the signal goes to
  * another thread, or waits for sigwait() and signalfd; else it ends the process.
  */
-static void pass_on(siginfo_t *info, ucontext_t *context)
+static void pass_on(int sig, siginfo_t *info, ucontext_t *context)
 {
 	const struct ct_ksigaction none = { .handler = NULL };
 	struct ct_self self;
 
-	if (ct_thread_state.blocked) {
-		if (ct_self_get(&self))
+	/* A breakpoint kills a thread that has it blocked, too. */
+	if (ct_thread_state.blocked && info->si_code <= 0) {
+		if (ct_self_get(&self)) {
 			ct_thread_leave(self.seg, self.slot, self.tid);
+			/* The next of ours would wait beside it, for whoever waits for it. */
+			ct_perf_step_back(&self, CT_BACK_SIGNAL);
+		}
 		ct_thread_state.ready = false;
 		context->uc_sigmask.__val[0] |= ct_sighandler_bit();
 	} else {
-		ct_ksigaction_call(CT_STACK_SIGNAL, &none, NULL);
+		ct_ksigaction_call(sig, &none, NULL);
 	}
-	send_again(info);
+	send_again(sig, info);
 }
 
 static void on_signal(int sig, siginfo_t *info, void *context)
@@ -126,13 +133,20 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	const struct ct_shim *shim = __atomic_load_n(&ct_shim, __ATOMIC_ACQUIRE);
 	const u64 ticket = (u64)info->si_value.sival_ptr;
 
+	if (sig == SIGTRAP) {
+		if (!ct_perf_is_ours(info))
+			pass_on(sig, info, context);
+		else if (shim && shim->seg && !shim->quiet)
+			ct_perf_fault(shim, info);
+		return;
+	}
 	/* Detached: nobody knows whose signal it is; ours must not kill. */
 	if (!shim || !shim->seg)
 		return;
 	if (is_asked(shim->seg, info, ticket))
 		answer(shim->seg, ticket, context);
 	else
-		pass_on(info, context);
+		pass_on(sig, info, context);
 }
 
 void ct_sighandler_install(struct ct_shim *shim, u32 idx)
@@ -144,24 +158,25 @@ void ct_sighandler_install(struct ct_shim *shim, u32 idx)
 		.mask = ~0ULL,
 	};
 	struct ct_slot *slot = &shim->seg->slots[idx];
-	const u64 bit = ct_sighandler_bit();
+	const int sig = shim->seg->engine == CT_ENGINE_PERF ? SIGTRAP : CT_STACK_SIGNAL;
+	const u64 bit = 1ULL << (sig - 1);
 	struct ct_ksigaction old;
 	u64 mask = 0;
 
-	if (ct_ksigaction_call(CT_STACK_SIGNAL, NULL, &old))
+	if (ct_ksigaction_call(sig, NULL, &old))
 		return;
 	if ((u64)old.handler != (u64)SIG_DFL) {
 		atomic_store_explicit(&slot->no_stacks, CT_STACKS_TAKEN, memory_order_release);
 		return;
 	}
-	if (!ct_altstack_main(shim, idx) || ct_ksigaction_call(CT_STACK_SIGNAL, &ours, NULL))
+	if (!ct_altstack_main(shim, idx) || ct_ksigaction_call(sig, &ours, NULL))
 		return;
 	/* Inherited over the exec. */
 	ct_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, &mask, sizeof(mask));
 	if (mask & bit)
 		ct_thread_state.blocked = true;
-	shim->stack_signal = CT_STACK_SIGNAL;
-	slot->stack_signal = CT_STACK_SIGNAL;
+	shim->stack_signal = sig;
+	slot->stack_signal = (u32)sig;
 	atomic_store_explicit(&slot->no_stacks, CT_STACKS_OK, memory_order_release);
 }
 
@@ -170,9 +185,23 @@ bool ct_sighandler_is(const void *handler)
 	return handler == (const void *)on_signal;
 }
 
+/* Too late for it now; nobody is to wait. */
+static bool is_stale(const struct ct_shim *shim, int sig, const siginfo_t *info)
+{
+	const u64 ticket = (u64)info->si_value.sival_ptr;
+
+	if (sig == SIGTRAP)
+		return ct_perf_is_ours(info);
+	if (!shim->seg || !is_asked(shim->seg, info, ticket))
+		return false;
+	ct_stack_take(shim->seg, ticket, 0, 0);
+	return true;
+}
+
 bool ct_sighandler_before_exec(void)
 {
 	const struct ct_shim *shim = ct_shim;
+	const int sig = ct_sighandler_signal();
 	const u64 bit = ct_sighandler_bit();
 	const struct timespec now = { 0 };
 	siginfo_t info, others[OTHERS_MAX];
@@ -182,17 +211,11 @@ bool ct_sighandler_before_exec(void)
 	if (!shim || !shim->stack_signal || shim->quiet)
 		return false;
 	ct_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &bit, &mask, sizeof(mask));
-	while (ct_sys4(SYS_rt_sigtimedwait, &bit, &info, &now, sizeof(bit)) == CT_STACK_SIGNAL) {
-		const u64 ticket = (u64)info.si_value.sival_ptr;
-
-		if (shim->seg && is_asked(shim->seg, &info, ticket))
-			ct_stack_take(shim->seg, ticket, 0,
-				      0); /* too late: nobody is to wait for it */
-		else if (nr < OTHERS_MAX)
+	while (ct_sys4(SYS_rt_sigtimedwait, &bit, &info, &now, sizeof(bit)) == sig)
+		if (!is_stale(shim, sig, &info) && nr < OTHERS_MAX)
 			others[nr++] = info;
-	}
 	for (i = 0; i < nr; i++)
-		send_again(&others[i]);
+		send_again(sig, &others[i]);
 	/* Blocked already: by a raw call, or because others sent the signal. */
 	if (mask & bit)
 		return false;

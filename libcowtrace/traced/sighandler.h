@@ -34,6 +34,17 @@ static inline int ct_ksigaction_call(int sig, const struct ct_ksigaction *new,
 	return (int)ct_sys4(SYS_rt_sigaction, sig, new, old, sizeof(u64));
 }
 
+/*
+ * The signal of this process's handler: CT_STACK_SIGNAL, or SIGTRAP with the perf
+ * engine.
+ */
+static inline int ct_sighandler_signal(void)
+{
+	const struct ct_shim *shim = __atomic_load_n(&ct_shim, __ATOMIC_ACQUIRE);
+
+	return shim && shim->stack_signal ? shim->stack_signal : CT_STACK_SIGNAL;
+}
+
 /* Is this our handler? */
 bool ct_sighandler_is(const void *handler);
 
@@ -54,7 +65,7 @@ bool ct_sighandler_before_exec(void);
 /* The signal's bit in the kernel's sets. */
 static inline u64 ct_sighandler_bit(void)
 {
-	return 1ULL << (CT_STACK_SIGNAL - 1);
+	return 1ULL << (ct_sighandler_signal() - 1);
 }
 
 /* The program uses the signal itself, or the process is past being asked. */

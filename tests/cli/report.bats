@@ -425,7 +425,7 @@ for c in d['reconcile']:
 	[[ $(complete_line cowtrace report --fo) == "--format --fork" ]]
 	[[ $(complete_line cowtrace report --format j) == "json" ]]
 	[[ $(complete_line cowtrace report --sort "") == "copies bytes reuses stall" ]]
-	[[ $(complete_line cowtrace record --engine "") == "auto uffd census" ]]
+	[[ $(complete_line cowtrace record --engine "") == "auto uffd perf census" ]]
 	[[ $(complete_line cowtrace do) == "doctor" ]]
 	touch "$dir/x.cowtrace"
 	[[ $(complete_line cowtrace report "$dir/x") == "$dir/x.cowtrace" ]]

@@ -4,7 +4,7 @@
 Hostile programs under the preload, with a recorder that only listens: each must
 behave as it does alone, and what the recorder heard must add up.
 
-usage: hostile.py [-u] results|forks|exec|misc|api|pages|recorded|recorded-uffd|beside|faults
+usage: hostile.py [-u] results|forks|exec|misc|api|pages|recorded|recorded-uffd|recorded-perf|beside|faults
 The build tells the programs by environment: PRELOAD, FAKEREC, COWTRACE, OTHER, HOST_*.
 """
 
@@ -388,8 +388,8 @@ def main():
         sys.exit(__doc__)
     if what == "recorded":
         run_recorded(tap, "census")
-    elif what == "recorded-uffd":
-        run_recorded(tap, "uffd")
+    elif what in ("recorded-uffd", "recorded-perf"):
+        run_recorded(tap, what.split("-")[1])
     elif what == "beside":
         run_beside(tap)
     elif what == "api":

@@ -1,0 +1,28 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+The perf engine's call sites against forkload's own truth (tests/lib/sites.py).
+
+usage: exact.py fast
+       exact.py RUNS FORKLOAD-OPTION...
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
+import harness
+import sites
+
+FAST = [(1, ["--threads", "1"]), (1, ["--threads", "8", "--huge"])]
+
+
+def main():
+    todo = FAST if sys.argv[1:] == ["fast"] else [(int(sys.argv[1]), sys.argv[2:])]
+    if os.geteuid() != 0:
+        harness.skip("page frames are for root only")
+    sites.run_all(sites.Perf, todo)
+
+
+if __name__ == "__main__":
+    main()

@@ -288,6 +288,8 @@ void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,
 {
 	struct ct_image *whole = NULL, *later = NULL;
 
+	if (now && how == CT_CLOSE_FINAL && !s->frozen && !s->fork->closed[s->side])
+		ct_thp_compare(c, p, s, now);
 	/* Without PFNs the memory of who was left alone tells nothing any more. */
 	if (now && !c->caps.pfns && why != CT_SIDE_END_NEXT_FORK && p->parted_ns && p->parting_held)
 		now = p->parting;

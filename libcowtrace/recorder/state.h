@@ -445,6 +445,12 @@ int ct_carry_compose(const struct ct_share *s, const struct ct_image *now,
 void ct_thp_setting(struct ct_rec_ctx *c);
 /* p was seen to have huge pages. */
 void ct_thp_had(struct ct_rec_ctx *c, const struct ct_proc *p);
+/*
+ * What p's side of a fork had as huge pages and has no more, by its last reading: a row
+ * each.  What was unmapped or moved as a whole is none.
+ */
+void ct_thp_compare(struct ct_rec_ctx *c, const struct ct_proc *p, const struct ct_share *s,
+		    const struct ct_image *now);
 /* A call of p has lost huge pages: a row (thp.c). */
 void ct_thp_lost(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event *ev, u32 site);
 void ct_events_drain(struct ct_rec_ctx *c, u64 now);

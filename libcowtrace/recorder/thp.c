@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Huge pages that a program's call has lost, as the program's side saw it.  One row
- * each; what first writes lose is told with the writes.
+ * Huge pages that a program's call has lost, as the program's side saw it; and those
+ * that a reading at the end of a fork finds small, whatever made them so.  What first
+ * writes lose is told with the writes: the report puts the three together.
  *
  * Invariant: the words are those of docs/report-json.md.
  */
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/futex.h"
 #include "recorder/state.h"
 #include "sys/setting.h"
 
@@ -98,4 +100,44 @@ void ct_thp_lost(struct ct_rec_ctx *c, struct ct_proc *p, const struct ct_event 
 	rec.thp_loss.len = ev->len;
 	rec.thp_loss.site = site;
 	ct_outbox_put(c->out, &rec);
+}
+
+/* Is any page of this chunk still one of those that were there at the fork? */
+static bool is_still_there(const struct ct_share *s, const struct ct_chunk *now, u64 page)
+{
+	const struct ct_window win = ct_chunk_window(now);
+	ct_ent ents[CT_HUGE_PAGES];
+	u32 i;
+
+	ct_chunk_expand(now, ents);
+	for (i = win.from; i < win.to; i++)
+		if (ents[i] != CT_ENT_NONE && ct_extents_hold(&s->extents, page + i) &&
+		    ct_extents_source(&s->extents, page + i) == page + i)
+			return true;
+	return false;
+}
+
+void ct_thp_compare(struct ct_rec_ctx *c, const struct ct_proc *p, const struct ct_share *s,
+		    const struct ct_image *now)
+{
+	const struct ct_image *orig = s->fork->orig;
+	struct ct_rec rec = { .type = CT_REC_THP_LOSS };
+	u32 i, at;
+
+	rec.thp_loss.process = p->id;
+	rec.thp_loss.fork = s->fork->id;
+	rec.thp_loss.t_ns = ct_rec_since(c, ct_now_ns());
+	rec.thp_loss.cause = "unknown";
+	rec.thp_loss.len = CT_HUGE_SIZE;
+	for (i = 0; orig->huge_pages && i < orig->nr; i++) {
+		if (!ct_chunk_is_huge(orig->chunks[i]))
+			continue;
+		at = ct_image_seek(now, orig->keys[i]);
+		if (at == now->nr || now->keys[at] != orig->keys[i] ||
+		    now->chunks[at] == orig->chunks[i] || ct_chunk_is_huge(now->chunks[at]))
+			continue;
+		rec.thp_loss.addr = orig->keys[i] << CT_HUGE_SHIFT;
+		if (is_still_there(s, now->chunks[at], ct_page_of(rec.thp_loss.addr)))
+			ct_outbox_put(c->out, &rec);
+	}
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Huge mappings that were lost: by first writes after a fork, which an engine saw, and
- * by calls, which the program's own side saw.  It says nothing of mappings that nobody
- * saw go.
+ * Huge mappings that were lost: by first writes after a fork, which an engine saw; by
+ * calls, which the program's own side saw; and those that a reading found to be gone,
+ * where nothing else explains it.
  *
- * Invariant: every row of thp_losses and every first write that split a huge mapping
- * is in exactly one entry, so that the entries of a cause sum up to its events.
+ * Invariant: every call's row of thp_losses and every first write that split a huge
+ * mapping is in exactly one entry, so that the entries of a cause sum up to its events.
  */
 #include <errno.h>
 #include <string.h>
@@ -176,15 +176,109 @@ static int add_written(struct cowtrace_report *r, const struct ct_trace_region *
 	return 0;
 }
 
-static void add_calls(struct cowtrace_report *r, const struct ct_trace_region *const *v)
+/* Calls of all processes: by process, then address. */
+static int by_address(const void *a, const void *b)
+{
+	const struct ct_trace_loss *x = *(void *const *)a, *y = *(void *const *)b;
+
+	if (x->process != y->process)
+		return x->process < y->process ? -1 : 1;
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+struct calls {
+	const struct ct_trace_loss **v;
+	size_t nr;
+	u64 longest; /* bytes */
+};
+
+static int collect_calls(const struct ct_trace *t, struct calls *ret)
+{
+	*ret = (struct calls){ .v = ct_report_array(t->nr_losses, sizeof(*ret->v)) };
+	for (size_t i = 0; ret->v && i < t->nr_losses; i++) {
+		if (t->losses[i].fork)
+			continue;
+		ret->v[ret->nr++] = &t->losses[i];
+		ret->longest = ct_max(ret->longest, t->losses[i].len);
+	}
+	if (!ret->v)
+		return -ENOMEM;
+	qsort(ret->v, ret->nr, sizeof(*ret->v), by_address);
+	return 0;
+}
+
+/* Did a call of the process lose it since that fork? */
+static bool by_a_call(const struct ct_trace *t, const struct calls *c,
+		      const struct ct_trace_loss *gone)
+{
+	const struct ct_trace_fork *f = ct_trace_fork(t, gone->fork);
+	const struct ct_trace_loss key = { .process = gone->process,
+					   .addr = gone->addr > c->longest ? gone->addr - c->longest
+									   : 0 };
+	size_t lo = 0, hi = c->nr;
+
+	while (lo < hi) {
+		const struct ct_trace_loss *mid = c->v[lo + (hi - lo) / 2], *k = &key;
+
+		if (by_address(&mid, &k) < 0)
+			lo = lo + (hi - lo) / 2 + 1;
+		else
+			hi = lo + (hi - lo) / 2;
+	}
+	for (; lo < c->nr && c->v[lo]->process == gone->process && c->v[lo]->addr <= gone->addr;
+	     lo++)
+		if (c->v[lo]->addr + c->v[lo]->len > gone->addr &&
+		    (!f || ct_report_known(f->start_ns) <= c->v[lo]->t_ns))
+			return true;
+	return false;
+}
+
+/* Did a first write? */
+static int by_a_write(struct ct_gather *g, const struct ct_trace_loss *gone, bool *ret)
+{
+	const struct ct_trace_write w = { .process = gone->process,
+					  .fork = gone->fork,
+					  .page = ct_page_of(gone->addr) };
+	u32 unit;
+
+	if (unit_of(g, &w, &unit))
+		return -ENOMEM;
+	*ret = g->unit[unit].lost_last;
+	return 0;
+}
+
+/* Is it one for the table?  Of what was found to be gone, what nothing explains. */
+static int is_told(struct cowtrace_report *r, const struct calls *c, const struct ct_trace_loss *l,
+		   bool *ret)
+{
+	bool written;
+
+	if (!l->fork) {
+		*ret = ct_report_wants_call(r, l->process, l->t_ns);
+		return 0;
+	}
+	*ret = false;
+	if (!ct_report_wants_fork(r, l->fork) || by_a_call(r->trace, c, l))
+		return 0;
+	if (by_a_write(r->gather, l, &written))
+		return -ENOMEM;
+	*ret = !written;
+	return 0;
+}
+
+static int add_rows(struct cowtrace_report *r, const struct ct_trace_region *const *v)
 {
 	const struct ct_trace *t = r->trace;
+	struct calls calls;
+	int rc = collect_calls(t, &calls);
+	bool told;
 
-	for (size_t i = 0; i < t->nr_losses; i++) {
+	for (size_t i = 0; !rc && i < t->nr_losses; i++) {
 		const struct ct_trace_loss *l = &t->losses[i];
 		struct cowtrace_thp_loss *to = &r->thp_losses[r->nr_thp_losses];
 
-		if (!ct_report_wants_call(r, l->process, l->t_ns))
+		rc = is_told(r, &calls, l, &told);
+		if (rc || !told)
 			continue;
 		r->nr_thp_losses++;
 		*to = (struct cowtrace_thp_loss){
@@ -202,6 +296,8 @@ static void add_calls(struct cowtrace_report *r, const struct ct_trace_region *c
 		name_region(r, to, region_at(t, v, l->process, l->addr));
 		name_process(r, to);
 	}
+	free(calls.v);
+	return rc;
 }
 
 static int by_identity(const void *a, const void *b)
@@ -262,8 +358,7 @@ int ct_report_make_thp_losses(struct cowtrace_report *r)
 
 	r->thp_losses =
 		ct_report_array(r->gather->nr_lost + r->trace->nr_losses, sizeof(*r->thp_losses));
-	if (!regions || !r->thp_losses || add_written(r, regions))
+	if (!regions || !r->thp_losses || add_written(r, regions) || add_rows(r, regions))
 		return -ENOMEM;
-	add_calls(r, regions);
 	return merge(r);
 }

@@ -279,6 +279,7 @@ static void read_loss(struct row *r, void *to)
 	struct ct_trace_loss *l = to;
 
 	l->process = take_id(r);
+	l->fork = take_id(r);
 	l->t_ns = take_count(r);
 	l->cause = take_text(r);
 	l->addr = take_word(r);
@@ -358,7 +359,7 @@ static const struct table tables[] = {
 	      "SELECT id,side,access,no_site,huge,predicted,reason,decides,likely,observed"
 	      " FROM write_kinds ORDER BY id"),
 	LATER(losses, nr_losses, read_loss,
-	      "SELECT process,t_ns,cause,addr,len,site FROM thp_losses ORDER BY t_ns"),
+	      "SELECT process,fork,t_ns,cause,addr,len,site FROM thp_losses ORDER BY t_ns"),
 	LATER(unattributed, nr_unattributed, read_unattributed,
 	      "SELECT fork,side,reason,pages FROM unattributed ORDER BY fork,side,reason"),
 	TABLE(notes, nr_notes, read_note,

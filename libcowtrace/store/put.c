@@ -57,7 +57,7 @@ const char *const ct_stmt_sql[CT_STMT_NR] = {
 	[CT_STMT_RUNS] = "INSERT OR REPLACE INTO runs VALUES" MANY("(?,?,?,?)"),
 	[CT_STMT_WRITE] = "INSERT INTO writes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[CT_STMT_WRITE_KIND] = "INSERT INTO write_kinds VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
-	[CT_STMT_THP_LOSS] = "INSERT INTO thp_losses VALUES(?1,?2,?3,?4,?5,?6)",
+	[CT_STMT_THP_LOSS] = "INSERT INTO thp_losses VALUES(?1,?2,?3,?4,?5,?6,?7)",
 	[CT_STMT_UNATTRIBUTED] = "INSERT OR REPLACE INTO unattributed VALUES(?1,?2,?3,?4)",
 	[CT_STMT_NOTE] = "INSERT INTO notes VALUES(?1,?2,?3,?4,?5)",
 	[CT_STMT_BEGIN] = "BEGIN IMMEDIATE",
@@ -242,6 +242,7 @@ static int put_thp_loss(struct ct_store *s, const struct ct_rec *r)
 	struct ct_binder b = ct_bind(s, CT_STMT_THP_LOSS);
 
 	ct_bind_int(&b, r->thp_loss.process);
+	ct_bind_int(&b, r->thp_loss.fork);
 	ct_bind_count(&b, r->thp_loss.t_ns);
 	ct_bind_text(&b, r->thp_loss.cause);
 	ct_bind_int(&b, (s64)r->thp_loss.addr);

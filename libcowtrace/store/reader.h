@@ -105,10 +105,10 @@ struct ct_trace_kind { /* of writes; by id */
 	u8 likely;		      /* as predicted */
 };
 
-struct ct_trace_loss { /* of huge pages, by calls; in the order of time */
+struct ct_trace_loss { /* of huge pages; in the order of time */
 	u64 t_ns;
-	u32 process, site;
-	const char *cause; /* never NULL */
+	u32 process, fork, site; /* fork 0: by a call; else found to be gone at its end */
+	const char *cause;	 /* never NULL */
 	u64 addr, len;
 };
 

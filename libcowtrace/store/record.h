@@ -266,7 +266,9 @@ struct ct_rec {
 		} write;
 		struct {
 			u32 process;
-			u64 t_ns;	   /* just before the call */
+			/* 0: a call. Else "unknown": huge at the fork, at its end not. */
+			u32 fork;
+			u64 t_ns;	   /* just before the call; of the last reading */
 			const char *cause; /* "munmap" "madvise_dontneed" ... */
 			u64 addr, len;	   /* of what was mapped by PMDs: multiples of 2 MiB */
 			u32 site;

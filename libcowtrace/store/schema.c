@@ -50,7 +50,8 @@ const char *const ct_schema_sql[] = {
 	" pages INTEGER, site INTEGER, kind INTEGER, syscall INTEGER, pc INTEGER)",
 	"CREATE TABLE write_kinds(id INTEGER PRIMARY KEY, side TEXT, access TEXT, no_site TEXT,"
 	" huge INTEGER, predicted TEXT, reason TEXT, decides TEXT, likely TEXT, observed TEXT)",
-	"CREATE TABLE thp_losses(process INTEGER, t_ns INTEGER, cause TEXT, addr INTEGER,"
+	"CREATE TABLE thp_losses(process INTEGER, fork INTEGER, t_ns INTEGER, cause TEXT, addr "
+	"INTEGER,"
 	" len INTEGER, site INTEGER)",
 	"CREATE TABLE unattributed(fork INTEGER, side TEXT, reason TEXT, pages INTEGER,"
 	" PRIMARY KEY(fork, side, reason)) WITHOUT ROWID",

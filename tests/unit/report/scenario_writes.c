@@ -146,14 +146,14 @@ static void put_odd(struct ct_store *s)
  */
 static void put_losses(struct ct_store *s)
 {
-	struct ct_rec l = { CT_REC_THP_LOSS, .thp_loss = { 1, 1300 * MSEC, "madvise_dontneed",
+	struct ct_rec l = { CT_REC_THP_LOSS, .thp_loss = { 1, 0, 1300 * MSEC, "madvise_dontneed",
 							   0x10000000, 2UL << 21, 11 } };
 
 	put(s, l);
 	l.thp_loss.t_ns = 2600 * MSEC;
 	put(s, l);
 	l.thp_loss =
-		(__typeof__(l.thp_loss)){ 2, 1400 * MSEC, "munmap", 0x7000000000, 1UL << 21, 0 };
+		(__typeof__(l.thp_loss)){ 2, 0, 1400 * MSEC, "munmap", 0x7000000000, 1UL << 21, 0 };
 	put(s, l);
 }
 

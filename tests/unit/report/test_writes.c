@@ -338,6 +338,34 @@ static void test_huge_pages_what_followed(void **state)
 	cowtrace_report_close(r);
 }
 
+/* What was found to be gone, and what of it nothing explains. */
+static void test_huge_pages_gone(void **state)
+{
+	const struct cowtrace_thp_loss *l;
+	struct cowtrace_report *r;
+
+	sql("INSERT INTO thp_losses VALUES"
+	    /* Written in fork 1; not in fork 2. */
+	    "(1,1,1900000000,'unknown',0x10400000,2097152,0),"
+	    "(1,2,2900000000,'unknown',0x10400000,2097152,0),"
+	    /* The second unit of a call's two; the call came before that fork. */
+	    "(1,1,1900000000,'unknown',0x10200000,2097152,0),"
+	    "(2,3,1900000000,'unknown',0x7000000000,2097152,0),"
+	    /* Nobody knows. */
+	    "(2,1,1900000000,'unknown',0x10400000,2097152,0)");
+	r = open_all();
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 6);
+	l = loss(r, "unknown");
+	assert_int_equal(l->events, 1);
+	assert_true(l->copies == COWTRACE_UNKNOWN);
+	assert_int_equal(l->site, 0);
+	cowtrace_report_close(r);
+	r = open_with((struct cowtrace_report_options){ .fork = 2 });
+	assert_int_equal(cowtrace_report_nr_thp_losses(r), 1);
+	assert_int_equal(loss(r, "unknown")->pid, 100);
+	cowtrace_report_close(r);
+}
+
 /* A trace of before has no such table. */
 static void test_huge_pages_old_trace(void **state)
 {
@@ -557,6 +585,7 @@ int main(void)
 		cmocka_unit_test_setup(test_huge_pages_lost, setup),
 		cmocka_unit_test_setup(test_huge_pages_lost_of_some, setup),
 		cmocka_unit_test_setup(test_huge_pages_what_followed, setup),
+		cmocka_unit_test_setup(test_huge_pages_gone, setup),
 		cmocka_unit_test_setup(test_huge_pages_old_trace, setup),
 		cmocka_unit_test_setup(test_huge_pages_damaged, setup),
 		cmocka_unit_test_setup(test_agreement, setup),

@@ -301,7 +301,7 @@ static void test_writes(void **state)
 	put(s, (struct ct_rec){ CT_REC_UNATTRIBUTED,
 				.unattributed = { 2, CT_SIDE_CHILD, CT_NO_KILLED, 1 } });
 	put(s, (struct ct_rec){ CT_REC_THP_LOSS,
-				.thp_loss = { 3, 10, "munmap", 0x200000, 0x400000, 7 } });
+				.thp_loss = { 3, 0, 10, "munmap", 0x200000, 0x400000, 7 } });
 	finish(f, s);
 
 	assert_string_equal(query(f->path, "SELECT * FROM writes"),
@@ -316,7 +316,7 @@ static void test_writes(void **state)
 	assert_string_equal(query(f->path, "SELECT * FROM unattributed ORDER BY reason"),
 			    "2|child|fork_window|6;2|child|killed|1;");
 	assert_string_equal(query(f->path, "SELECT * FROM thp_losses"),
-			    "3|10|munmap|2097152|4194304|7;");
+			    "3|0|10|munmap|2097152|4194304|7;");
 }
 
 /* Every kind comes back as it was put, also when there are more than are remembered. */

@@ -104,7 +104,10 @@ static pid_t relative(void)
 	char c = 0;
 	pid_t pid;
 
-	if (pipe(fds) || (pid = fork()) < 0)
+	if (pipe(fds))
+		fail("pipe");
+	pid = fork();
+	if (pid < 0)
 		fail("fork");
 	if (!pid) {
 		if (write(fds[1], &c, 1) != 1)

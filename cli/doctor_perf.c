@@ -12,16 +12,7 @@
 
 #define GROUP "perf"
 
-/* Without the engine that would use them they are worth knowing, no more. */
-static enum ct_check_result lacking(const struct ct_doctor *d)
-{
-	return ct_engine_is_built(CT_ENGINE_ID_PERF, d->facts) ? CT_CHECK_LESS : CT_CHECK_INFO;
-}
-
-static const char *loss(const struct ct_doctor *d)
-{
-	return lacking(d) == CT_CHECK_LESS ? "call sites for an ordinary user" : NULL;
-}
+static const char *const loss = "the perf engine: call sites for an ordinary user, and of .data";
 
 static void fix_level(struct ct_check *c, int wanted)
 {
@@ -47,10 +38,10 @@ static void refused(struct ct_doctor *d, int err)
 	char text[80];
 	struct ct_check *c;
 
-	c = ct_doctor_add(d, lacking(d), GROUP, "perf_events", "page-fault events",
+	c = ct_doctor_add(d, CT_CHECK_LESS, GROUP, "perf_events", "page-fault events",
 			  "refused (%s); %s", filter ? "by a seccomp filter" : strerror(-err),
 			  level(d, text, sizeof(text)));
-	c->loss = loss(d);
+	c->loss = loss;
 	if (filter) {
 		ct_check_fix(c, CT_FIX_CONTAINER, "docker run --cap-add PERFMON ...");
 		ct_check_fix(c, CT_FIX_CONTAINER,
@@ -65,18 +56,24 @@ static void refused(struct ct_doctor *d, int err)
 
 static void signals(struct ct_doctor *d)
 {
-	int err = d->probes.perf.signals;
+	const struct ct_perfev_probe *p = &d->probes.perfev;
 	struct ct_check *c;
 
-	if (!err) {
+	if (!p->open && !p->signal && !p->blocked) {
 		ct_doctor_add(d, CT_CHECK_OK, GROUP, "perf_signals", "their signals",
-			      "an event can signal the thread that faults (sigtrap)");
+			      "an event signals the thread that faults, and harms none that "
+			      "blocks SIGTRAP");
 		return;
 	}
-	c = ct_doctor_add(d, lacking(d), GROUP, "perf_signals", "their signals",
-			  "an event cannot signal the thread that faults: %s", strerror(-err));
-	c->loss = loss(d);
-	ct_check_fix(c, CT_FIX_KERNEL, "Linux 5.13 or later");
+	if (!p->open && !p->signal)
+		c = ct_doctor_add(d, CT_CHECK_LESS, GROUP, "perf_signals", "their signals",
+				  "the kernel kills a thread that has SIGTRAP blocked");
+	else
+		c = ct_doctor_add(d, CT_CHECK_LESS, GROUP, "perf_signals", "their signals",
+				  "an event does not signal the thread that faults: %s",
+				  strerror(-(p->open ? p->open : p->signal)));
+	c->loss = loss;
+	ct_check_fix(c, CT_FIX_KERNEL, "Linux 5.18 or later");
 }
 
 static void kernel_side(struct ct_doctor *d)

@@ -26,15 +26,15 @@ static const struct engine {
 			 BIT(FORK_EVENTS) | BIT(PROTECT) | BIT(SCAN) | BIT(RULE),
 		.uses = BIT(FRAMES) | BIT(PAGE_FLAGS) | BIT(CALL_FILE) | BIT(SIGNAL) |
 			BIT(KILL) | BIT(FILES),
-		.gives = "each first write and its call site",
+		.gives = "each first write, its call site and its verdict",
 		.costs = ", some tens of us each (--engine census: totals alone, at no cost)",
 	},
 	[CT_ENGINE_ID_PERF] = {
 		.name = "perf",
-		.needs = ANY_ENGINE | BIT(PERF_ENGINE) | BIT(PERF_EVENTS) | BIT(PERF_SIGNAL),
+		.needs = ANY_ENGINE | BIT(PERF_ENGINE) | BIT(PERF_EVENTS) | BIT(PERF_SIGNAL) | BIT(PERF_BLOCKED),
 		.uses = BIT(FRAMES) | BIT(FILES),
-		.gives = "page faults and their call sites",
-		.costs = "",
+		.gives = "each first write and its call site, after the fact",
+		.costs = ", some us each",
 	},
 	[CT_ENGINE_ID_CENSUS] = {
 		.name = "census",
@@ -70,6 +70,8 @@ static const struct words {
 				  "perf_event_open" },
 	[CT_FACT_PERF_SIGNAL] = { "page-fault events cannot signal a thread",
 				  "Linux 5.13 or later" },
+	[CT_FACT_PERF_BLOCKED] = { "page-fault events kill a thread that blocks SIGTRAP",
+				   "Linux 5.18 or later" },
 	[CT_FACT_FRAMES] = { "page frames are hidden",
 			     "root, or CAP_SYS_ADMIN outside of user namespaces" },
 	[CT_FACT_PAGE_FLAGS] = { "/proc/kpageflags cannot be read", "root" },
@@ -124,9 +126,18 @@ enum ct_engine_id ct_engine_choose(u32 facts)
 	return CT_ENGINE_ID_NONE;
 }
 
+/* The next better engine that there is; the chosen one itself where it is the best. */
+static enum ct_engine_id better_than(enum ct_engine_id id, u32 facts)
+{
+	while (id > 0 && !ct_engine_is_built(--id, facts))
+		;
+	return id;
+}
+
 void ct_engine_explain(enum ct_engine_id chosen, u32 facts, char *ret_text, size_t len)
 {
-	enum ct_fact own = CT_NR_FACTS, better = CT_NR_FACTS;
+	enum ct_fact own = CT_NR_FACTS, wanted = CT_NR_FACTS;
+	enum ct_engine_id better;
 
 	if (chosen == CT_ENGINE_ID_NONE) {
 		ct_engine_ability(CT_ENGINE_ID_CENSUS, facts, &own);
@@ -134,22 +145,22 @@ void ct_engine_explain(enum ct_engine_id chosen, u32 facts, char *ret_text, size
 			 words[own].missing, words[own].remedy);
 		return;
 	}
+	better = better_than(chosen, facts);
 	ct_engine_ability(chosen, facts, &own);
-	if (chosen != CT_ENGINE_ID_UFFD)
-		ct_engine_ability(CT_ENGINE_ID_UFFD, facts, &better);
-	if (better == CT_NR_FACTS && own == CT_NR_FACTS)
+	if (better != chosen)
+		ct_engine_ability(better, facts, &wanted);
+	if (wanted == CT_NR_FACTS && own == CT_NR_FACTS)
 		snprintf(ret_text, len, "engine %s: %s%s", engines[chosen].name,
 			 engines[chosen].gives, engines[chosen].costs);
-	else if (better == CT_NR_FACTS)
+	else if (wanted == CT_NR_FACTS)
 		snprintf(ret_text, len, "engine %s: %s; %s, what would help: %s",
 			 engines[chosen].name, engines[chosen].gives, words[own].missing,
 			 words[own].remedy);
 	else
-		snprintf(ret_text, len,
-			 "engine %s: %s%s%s; uffd would give %s, but %s: it takes %s",
+		snprintf(ret_text, len, "engine %s: %s%s%s; %s would give %s, but %s: it takes %s",
 			 engines[chosen].name, engines[chosen].gives,
-			 own == CT_FACT_FRAMES ? ", in bounds" : "",
+			 own == CT_FACT_FRAMES ? ", counts in bounds" : "",
 			 chosen == CT_ENGINE_ID_CENSUS ? ", no call sites" : "",
-			 engines[CT_ENGINE_ID_UFFD].gives, words[better].missing,
-			 words[better].remedy);
+			 engines[better].name, engines[better].gives, words[wanted].missing,
+			 words[wanted].remedy);
 }

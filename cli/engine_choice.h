@@ -10,25 +10,26 @@
 
 /* What works here.  A fact that was not looked for counts as missing. */
 enum ct_fact {
-	CT_FACT_MEMORY,	     /* shared memory */
-	CT_FACT_SOCKET,	     /* abstract Unix sockets */
-	CT_FACT_PAGEMAP,     /* a process's page map can be read */
-	CT_FACT_DEVICE,	     /* /dev/userfaultfd opens */
-	CT_FACT_USERFAULTFD, /* and gives a userfaultfd */
-	CT_FACT_FEATURES,    /* that has all that is asked for */
-	CT_FACT_FORK_EVENTS, /* fork events were granted */
-	CT_FACT_PROTECT,     /* a page could be protected */
-	CT_FACT_SCAN,	     /* PAGEMAP_SCAN */
-	CT_FACT_RULE,	     /* the kernel's rule for copies is known */
-	CT_FACT_PERF_ENGINE, /* this build has the perf engine */
-	CT_FACT_PERF_EVENTS, /* page-fault events may be opened */
-	CT_FACT_PERF_SIGNAL, /* and may signal the thread that faults */
-	CT_FACT_FRAMES,	     /* page frames are shown */
-	CT_FACT_PAGE_FLAGS,  /* /proc/kpageflags and kpagecount can be read */
-	CT_FACT_CALL_FILE,   /* /proc/PID/task/TID/syscall can be read */
-	CT_FACT_SIGNAL,	     /* a thread can be asked for its stack */
-	CT_FACT_KILL,	     /* also one of another user's */
-	CT_FACT_FILES,	     /* enough open files for every process that can be traced */
+	CT_FACT_MEMORY,	      /* shared memory */
+	CT_FACT_SOCKET,	      /* abstract Unix sockets */
+	CT_FACT_PAGEMAP,      /* a process's page map can be read */
+	CT_FACT_DEVICE,	      /* /dev/userfaultfd opens */
+	CT_FACT_USERFAULTFD,  /* and gives a userfaultfd */
+	CT_FACT_FEATURES,     /* that has all that is asked for */
+	CT_FACT_FORK_EVENTS,  /* fork events were granted */
+	CT_FACT_PROTECT,      /* a page could be protected */
+	CT_FACT_SCAN,	      /* PAGEMAP_SCAN */
+	CT_FACT_RULE,	      /* the kernel's rule for copies is known */
+	CT_FACT_PERF_ENGINE,  /* this build has the perf engine */
+	CT_FACT_PERF_EVENTS,  /* page-fault events may be opened */
+	CT_FACT_PERF_SIGNAL,  /* and signal the thread that faults */
+	CT_FACT_PERF_BLOCKED, /* harmlessly, where it has the signal blocked */
+	CT_FACT_FRAMES,	      /* page frames are shown */
+	CT_FACT_PAGE_FLAGS,   /* /proc/kpageflags and kpagecount can be read */
+	CT_FACT_CALL_FILE,    /* /proc/PID/task/TID/syscall can be read */
+	CT_FACT_SIGNAL,	      /* a thread can be asked for its stack */
+	CT_FACT_KILL,	      /* also one of another user's */
+	CT_FACT_FILES,	      /* enough open files for every process that can be traced */
 	CT_NR_FACTS,
 };
 

@@ -21,6 +21,7 @@ void ct_probes_run(struct ct_probes *ret)
 	ct_place_look(&ret->place);
 	ct_uffd_probe(CT_STACK_SIGNAL, &ret->uffd);
 	ct_perf_probe(&ret->perf);
+	ct_perfev_probe(&ret->perfev);
 	ct_kcaps_probe(&ret->kcaps);
 	sigaction(CT_STACK_SIGNAL, NULL, &sa);
 	ret->signal_ignored = sa.sa_handler == SIG_IGN;
@@ -51,9 +52,10 @@ u32 ct_probes_facts(const struct ct_probes *p)
 		{ CT_FACT_SCAN, p->kcaps.pagemap_scan },
 		/* The recorder finds out; where it cannot, it says so. */
 		{ CT_FACT_RULE, true },
-		{ CT_FACT_PERF_ENGINE, false },
+		{ CT_FACT_PERF_ENGINE, true },
 		{ CT_FACT_PERF_EVENTS, !p->perf.event },
-		{ CT_FACT_PERF_SIGNAL, !p->perf.signals },
+		{ CT_FACT_PERF_SIGNAL, !p->perfev.open && !p->perfev.signal },
+		{ CT_FACT_PERF_BLOCKED, !p->perfev.blocked },
 		{ CT_FACT_FRAMES, p->kcaps.pfns },
 		{ CT_FACT_PAGE_FLAGS, p->kcaps.kpage },
 		{ CT_FACT_CALL_FILE, !p->uffd.call_file },

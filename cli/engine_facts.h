@@ -6,6 +6,7 @@
 #include "channel/segment.h"
 #include "sys/kcaps.h"
 #include "sys/perf_probe.h"
+#include "sys/perfev.h"
 #include "sys/place.h"
 #include "sys/uffd_probe.h"
 
@@ -15,7 +16,8 @@
 struct ct_probes {
 	struct ct_place place;
 	struct ct_uffd_probe uffd;
-	struct ct_perf_probe perf;
+	struct ct_perf_probe perf;     /* what may be opened at all */
+	struct ct_perfev_probe perfev; /* what the engine opens, and that it works */
 	struct ct_kcaps kcaps;
 	bool signal_ignored; /* the signal that asks for stacks, here and in what we start */
 };

@@ -41,8 +41,12 @@ int ct_record_engine_find(const char *wanted, struct ct_record_engine *ret, stru
 bool ct_record_engine_next(struct ct_record_engine *e)
 {
 	/* All that was tried here worked: what is left is what only the recorder tries. */
-	if (!e->chosen || !(e->facts & CT_FACT_BIT(CT_FACT_RULE)))
+	u32 tried = !strcmp(e->name, "uffd")   ? CT_FACT_BIT(CT_FACT_RULE)
+		    : !strcmp(e->name, "perf") ? CT_FACT_BIT(CT_FACT_PERF_SIGNAL)
+					       : 0;
+
+	if (!e->chosen || !(e->facts & tried))
 		return false;
-	e->facts &= ~CT_FACT_BIT(CT_FACT_RULE);
+	e->facts &= ~tried;
 	return choose(e);
 }

@@ -115,7 +115,7 @@ def rows():
     """Where the doctor is asked; only what differs from root's answer is named."""
     confine = harness.program("CONFINE")
     yield "root", [], "full", "uffd", {"page_frames": "ok", "cap_sys_ptrace": "ok"}, {}
-    yield "no CAP_SYS_PTRACE", without("sys_ptrace"), "partial", "census", \
+    yield "no CAP_SYS_PTRACE", without("sys_ptrace"), "partial", "perf", \
         {"cap_sys_ptrace": "no", "uffd_device": "ok", "page_frames": "ok"}, \
         {"cap_sys_ptrace": ["--cap-add SYS_PTRACE", "CAP_SYS_PTRACE"]}
     yield "no CAP_SYS_ADMIN", without("sys_admin"), "partial", "uffd", \
@@ -130,31 +130,31 @@ def rows():
             "uffd", {"open_files": "ok"}, {}
     yield "no CAP_SYS_NICE", without("sys_nice"), "full", "uffd", {"realtime": "info"}, \
         {"realtime": ["LimitRTPRIO=1"]}
-    yield "no device", mounted(NO_DEVICE), "partial", "census", {"uffd_device": "no"}, \
+    yield "no device", mounted(NO_DEVICE), "partial", "perf", {"uffd_device": "no"}, \
         {"uffd_device": ["mknod", "--device /dev/userfaultfd", "DeviceAllow="]}
-    yield "another device", mounted(OTHER_DEVICE), "partial", "census", {"uffd_device": "no"}, {}
+    yield "another device", mounted(OTHER_DEVICE), "partial", "perf", {"uffd_device": "no"}, {}
     yield "signal ignored", ["/bin/bash", "-c", "trap '' 62; exec \"$@\"", "-"], "partial", "uffd", \
         {"signal": "less"}, {"signal": ["--default-signal=62"]}
     yield "no signals queued", ["/usr/bin/prlimit", "--sigpending=0"], "partial", "uffd", \
         {"signal": "less"}, {"signal": ["ulimit -i", "LimitSIGPENDING="]}
     yield "seccomp", [confine], "full", "uffd", {"seccomp": "info", "uffd_call": "info"}, {}
     yield "seccomp, few capabilities", [*setpriv("--bounding-set=-all,+chown"), confine], \
-        "partial", "census", {"uffd_call": "info", "cap_sys_ptrace": "no"}, \
+        "partial", "census", {"uffd_call": "info", "cap_sys_ptrace": "no", "perf_events": "less"}, \
         {"perf_events": ["--cap-add PERFMON", "SystemCallFilter=perf_event_open"]}
     yield "no memfd_create", [confine, "-x", "memfd_create"], "none", None, \
         {"shared_memory": "no"}, {"shared_memory": ["memfd_create"]}
     yield "no sockets", [confine, "-x", "socket"], "none", None, {"unix_socket": "no"}, {}
     yield "no /proc", mounted(NO_PROC), "none", None, {"pagemap": "no"}, \
         {"pagemap": ["mount -t proc"]}
-    yield "user", user(), "partial", "census", \
+    yield "user", user(), "partial", "perf", \
         {"uffd_device": "no", "cap_sys_ptrace": "no", "page_frames": "less", "cap_kill": "ok"}, \
         {"uffd_device": ["sudo cowtrace record --user", "chgrp"], "page_frames": ["sudo"]}
-    yield "user with the device", mounted(OPEN_DEVICE, *user()), "partial", "census", \
+    yield "user with the device", mounted(OPEN_DEVICE, *user()), "partial", "perf", \
         {"uffd_device": "ok", "cap_sys_ptrace": "no"}, {}
     yield "user with all that was asked for", mounted(OPEN_DEVICE, *user(
         f"--inh-caps={CAPS}", f"--ambient-caps={CAPS}")), "full", "uffd", \
         {"uffd_device": "ok", "cap_sys_ptrace": "ok", "page_frames": "ok"}, {}
-    yield "user namespace", ["/usr/bin/unshare", "-Ur"], "partial", "census", \
+    yield "user namespace", ["/usr/bin/unshare", "-Ur"], "partial", "perf", \
         {"cap_sys_ptrace": "no", "page_frames": "less", "user_namespace": "info"}, \
         {"cap_sys_ptrace": ["--userns=host"]}
     yield "pid namespace", ["/usr/bin/unshare", "-mpf", "--mount-proc"], "full", "uffd", \
@@ -232,7 +232,7 @@ def capabilities():
 def each_capability(tap):
     """All but these three are of no use to a recorder that is root."""
     for cap in capabilities():
-        want = {"sys_ptrace": ("partial", "census"), "sys_admin": ("partial", "uffd"),
+        want = {"sys_ptrace": ("partial", "perf"), "sys_admin": ("partial", "uffd"),
                 "kill": ("partial", "uffd")}.get(cap, ("full", "uffd"))
         wrong = judge((cap, without(cap), *want, {}, {}))
         tap.ok(not wrong, f"without {cap}", wrong)

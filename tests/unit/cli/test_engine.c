@@ -16,7 +16,7 @@
 
 #define F(name) CT_FACT_BIT(CT_FACT_##name)
 #define ANY (F(MEMORY) | F(SOCKET) | F(PAGEMAP))
-#define PERF (F(PERF_ENGINE) | F(PERF_EVENTS) | F(PERF_SIGNAL))
+#define PERF (F(PERF_ENGINE) | F(PERF_EVENTS) | F(PERF_SIGNAL) | F(PERF_BLOCKED))
 #define USER (ANY | F(SCAN) | F(RULE) | F(FEATURES) | F(CALL_FILE) | F(SIGNAL) | F(KILL) | F(FILES))
 
 static const struct row {
@@ -42,11 +42,13 @@ static const struct row {
 	{ "an old kernel", CT_ALL_FACTS & ~(F(SCAN) | PERF), CT_ENGINE_ID_CENSUS, CT_WHOLE, "6.7" },
 	{ "rule not found out", CT_ALL_FACTS & ~(F(RULE) | PERF), CT_ENGINE_ID_CENSUS, CT_WHOLE,
 	  "rule" },
-	{ "a user, paranoid 2", USER | PERF, CT_ENGINE_ID_PERF, CT_LESS, "in bounds" },
+	{ "a user, paranoid 2", USER | PERF, CT_ENGINE_ID_PERF, CT_LESS, "counts in bounds" },
 	{ "a user, paranoid 3", USER | F(PERF_ENGINE), CT_ENGINE_ID_CENSUS, CT_LESS,
-	  "in bounds, no call sites" },
+	  "counts in bounds, no call sites" },
 	{ "a user, an old kernel", USER | F(PERF_ENGINE) | F(PERF_EVENTS), CT_ENGINE_ID_CENSUS,
 	  CT_LESS, "no call sites" },
+	{ "a user, Linux 5.17", USER | (PERF & ~F(PERF_BLOCKED)), CT_ENGINE_ID_CENSUS, CT_LESS,
+	  "SIGTRAP" },
 	{ "a user, no perf engine", USER | (PERF & ~F(PERF_ENGINE)), CT_ENGINE_ID_CENSUS, CT_LESS,
 	  "root" },
 	{ "few files", CT_ALL_FACTS & ~(F(FILES) | F(DEVICE) | PERF), CT_ENGINE_ID_CENSUS, CT_LESS,

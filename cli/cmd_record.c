@@ -257,6 +257,12 @@ static void on_signal(struct session *s, const struct signalfd_siginfo *si)
 		else if (si->ssi_code != SI_KERNEL)
 			kill(s->command, (int)si->ssi_signo);
 		break;
+	case SIGHUP:
+		if (is_listening(s)) {
+			tell_recorder(s, CT_CTL_NEXT_FILE);
+			break;
+		}
+		/* fallthrough */
 	default:
 		if (s->command && !s->command_ended)
 			kill(s->command, (int)si->ssi_signo);
@@ -469,6 +475,10 @@ static int prepare(struct session *s, struct ct_err *err)
 	s->rec.output = s->output;
 	s->rec.linger_ns = s->opt->linger_ms * CT_NSEC_PER_MSEC;
 	s->rec.argv = s->launch.argv;
+	s->rec.rotate_len = s->opt->rotate_len;
+	s->rec.rotate_ns = s->opt->rotate_ns;
+	s->rec.keep = (u32)ct_min(s->opt->keep, (u64)UINT32_MAX);
+	s->rec.max_len = s->opt->max_len;
 	if (!status)
 		status = ct_record_engine_find(s->opt->engine, &s->engine, err);
 	if (!status)
@@ -518,6 +528,26 @@ static int run_command(struct session *s, struct ct_err *err)
 	return sum_up(s);
 }
 
+/* Less than this and a file has hardly room for its tables. */
+#define ROTATE_LEN_MIN (256UL << 10)
+#define MAX_LEN_MIN (4UL << 20)
+
+static int check_files(const struct ct_record_options *o)
+{
+	if (o->rotate_len && o->rotate_len < ROTATE_LEN_MIN)
+		return ct_usage_error(&ct_command_record, "--rotate-size is 256k at least");
+	if (o->max_len && o->max_len < MAX_LEN_MIN)
+		return ct_usage_error(&ct_command_record, "--max-disk is 4M at least");
+	if (o->max_len && o->rotate_len > o->max_len / 2)
+		return ct_usage_error(&ct_command_record,
+				      "--rotate-size is more than half of --max-disk: no older "
+				      "file would have room");
+	if (o->keep && !o->rotate_len && !o->rotate_ns && !o->listen)
+		return ct_usage_error(&ct_command_record,
+				      "--keep wants --rotate-size or --rotate-every");
+	return 0;
+}
+
 static int check_usage(const struct ct_record_options *o, bool has_command)
 {
 	if (!has_command && !o->listen)
@@ -532,7 +562,7 @@ static int check_usage(const struct ct_record_options *o, bool has_command)
 				      o->user);
 	if (o->listen_group && !o->listen)
 		return ct_usage_error(&ct_command_record, "--listen-group wants --listen PATH");
-	return 0;
+	return check_files(o);
 }
 
 int ct_cmd_record(int argc, char **argv)

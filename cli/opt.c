@@ -133,8 +133,8 @@ static int parse_seconds(const char *s, u64 *ret)
 	static const struct {
 		const char *unit;
 		double ns;
-	} units[] = { { "", 1e9 },   { "s", 1e9 }, { "ms", 1e6 },
-		      { "us", 1e3 }, { "ns", 1 },  { "m", 60e9 } };
+	} units[] = { { "", 1e9 }, { "s", 1e9 },  { "ms", 1e6 },   { "us", 1e3 },
+		      { "ns", 1 }, { "m", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 } };
 	char *end;
 	double v;
 
@@ -152,6 +152,32 @@ static int parse_seconds(const char *s, u64 *ret)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+static int parse_bytes(const char *s, u64 *ret)
+{
+	static const char units[] = "kMGT";
+	const char *unit;
+	char *end;
+	long power;
+	double v;
+
+	if (!isdigit((unsigned char)*s))
+		return -EINVAL;
+	v = strtod(s, &end);
+	unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+	if (unit)
+		end++;
+	if (*end == 'B')
+		end++;
+	if (*end)
+		return -EINVAL;
+	for (power = unit ? unit - units + 1 : 0; power; power--)
+		v *= 1024;
+	if (!(v >= 0 && v < 9.2e18))
+		return -EINVAL;
+	*ret = (u64)v;
+	return 0;
 }
 
 /* Is word one of "a|b|c"? */
@@ -189,6 +215,13 @@ static int store_value(const struct ct_command *cmd, const struct ct_opt *o, con
 	case CT_OPT_COUNT:
 		if (parse_count(arg, where))
 			return ct_usage_error(cmd, "--%s takes a number, not '%s'", o->name, arg);
+		return 0;
+	case CT_OPT_BYTES:
+		if (parse_bytes(arg, where))
+			return ct_usage_error(
+				cmd,
+				"--%s takes a size such as 4096 (bytes), 64M or 1.5G, not '%s'",
+				o->name, arg);
 		return 0;
 	case CT_OPT_SECONDS:
 		if (parse_seconds(arg, where))

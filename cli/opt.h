@@ -47,7 +47,8 @@ enum ct_opt_type {
 	CT_OPT_STRING,	/* const char *: points into argv */
 	CT_OPT_CHOICE,	/* const char *: one of `choices`, points into argv */
 	CT_OPT_COUNT,	/* u64: decimal digits */
-	CT_OPT_SECONDS, /* u64 of ns, from "1.5", "1.5s", "200ms", "30us", "2m" */
+	CT_OPT_BYTES,	/* u64, from "4096", "64k", "100M", "1.5G", "1T": powers of 1024 */
+	CT_OPT_SECONDS, /* u64 of ns, from "1.5", "1.5s", "200ms", "30us", "2m", "6h", "1d" */
 };
 
 struct ct_opt {

@@ -44,6 +44,19 @@ static const struct ct_opt record_opts[] = {
 	  "with --listen: programs of group NAME may attach too\n"
 	  "(default: those of cowtrace's own user and of root)",
 	  OFFSET(listen_group), NULL },
+	{ "rotate-size", 0, CT_OPT_BYTES, "BYTES",
+	  "go on in another file when FILE has BYTES (64M, 1G): FILE.000001\n"
+	  "is the oldest one, FILE the running one; each is a trace",
+	  OFFSET(rotate_len), NULL },
+	{ "rotate-every", 0, CT_OPT_SECONDS, "TIME", "the same after TIME (10m, 6h, 1d)",
+	  OFFSET(rotate_ns), NULL },
+	{ "keep", 0, CT_OPT_COUNT, "N", "keep N files beside the running one, the newest",
+	  OFFSET(keep), NULL },
+	{ "max-disk", 0, CT_OPT_BYTES, "BYTES",
+	  "all files together take BYTES at most: the oldest ones are\n"
+	  "removed; a running one that is near the bound by itself gets no\n"
+	  "single calls and first writes any more",
+	  OFFSET(max_len), NULL },
 	{ "quiet", 'q', CT_OPT_FLAG, NULL, "no progress and no summary; errors are still printed",
 	  OFFSET(quiet), NULL },
 	{ 0 },

@@ -17,6 +17,10 @@ struct ct_record_options {
 	u64 linger_ms;		  /* uffd: protection outlives the last relative by this */
 	const char *listen;	  /* path of the socket; NULL: a command of our own */
 	const char *listen_group; /* who may connect beside the owner; NULL: nobody */
+	u64 rotate_len;		  /* bytes; 0 as below: not so */
+	u64 rotate_ns;
+	u64 keep;
+	u64 max_len; /* bytes */
 	bool quiet;
 };
 

@@ -54,7 +54,8 @@ static void print_origin(const struct ct_text_report *t)
 	size_t processes = cowtrace_report_nr_processes(t->r);
 
 	ct_style_on(&t->term, CT_DIM);
-	fprintf(t->term.out, "%s recorded, %s process%s, engine %s", ct_format_ns(rec->end_ns).s,
+	fprintf(t->term.out, "%s recorded, %s process%s, engine %s",
+		ct_format_ns(rec->end_ns - ct_min(rec->end_ns, rec->file_start_ns)).s,
 		ct_format_count(processes).s, processes == 1 ? "" : "es",
 		*rec->engine ? rec->engine : "unknown");
 	if (*rec->kernel)
@@ -87,6 +88,26 @@ static void print_state(const struct ct_text_report *t)
 	ct_style_off(&t->term, CT_BAD);
 }
 
+/* One file of many: what of it is whole, and what is not. */
+static void print_file(const struct ct_text_report *t)
+{
+	const struct cowtrace_recording *rec = cowtrace_report_recording(t->r);
+	char text[400];
+
+	if (rec->file <= 1 && !rec->next_file)
+		return;
+	snprintf(
+		text, sizeof(text),
+		"File %u of a recording in many, from %s on%s. %s of its forks began in an older "
+		"file, and %s go on in the next: of those it counts what came in between, and over "
+		"all files the counts sum up.",
+		rec->file ? rec->file : 1, ct_format_ns(rec->file_start_ns).s,
+		rec->next_file ? "" : ", the last one so far", ct_format_count(rec->nr_carried).s,
+		ct_format_count(rec->nr_going_on).s);
+	fputc('\n', t->term.out);
+	ct_print_wrapped(&t->term, 0, text);
+}
+
 static bool is_some(u64 v)
 {
 	return v && v != COWTRACE_UNKNOWN;
@@ -106,6 +127,7 @@ int ct_text_print(struct ct_text_report *t)
 	print_command(t);
 	print_origin(t);
 	print_state(t);
+	print_file(t);
 	ct_text_summary(t);
 	ct_text_sites(t);
 	ct_text_sites_time(t);

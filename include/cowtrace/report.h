@@ -112,6 +112,11 @@ struct cowtrace_recording {
 	const char *why_incomplete; /* "" when complete */
 	int writer_pid;		    /* of the process that has the trace open; 0: none */
 	uint64_t end_ns;	    /* of the last thing recorded */
+	/* Of a recording in many files: this one's number, from 1, and the next one's; else 0. */
+	uint32_t file, next_file;
+	uint64_t file_start_ns; /* times count from the recording's beginning, not the file's */
+	/* Forks that began in an older file, and that go on in the next one; of all forks. */
+	size_t nr_carried, nr_going_on;
 };
 const struct cowtrace_recording *cowtrace_report_recording(const struct cowtrace_report *r);
 
@@ -154,7 +159,10 @@ const struct cowtrace_site *cowtrace_report_site(const struct cowtrace_report *r
 const struct cowtrace_site *cowtrace_report_site_of(const struct cowtrace_report *r, uint32_t id);
 
 struct cowtrace_side {
-	/* "open" "relative_gone" "exit" "exec" "next_fork" "recording_end" "killed" "timeout" */
+	/*
+	 * "open" "relative_gone" "exit" "exec" "next_fork" "recording_end" "killed" "timeout",
+	 * and "next_file": it goes on in the next file of the recording
+	 */
 	const char *ended;
 	uint64_t t_ns;	     /* of the last reading */
 	uint64_t copied;     /* written, and the kernel made a copy */
@@ -185,6 +193,12 @@ struct cowtrace_fork {
 	uint64_t copied_min, copied_max; /* both sides; equal where page frames could be read */
 	bool late;			 /* the child ran before it was read to the end */
 	struct cowtrace_side parent_side, child_side;
+	/*
+	 * It began in an older file of the recording: pages_shared is what was still
+	 * shared when this one began, and the counts are what came since.
+	 */
+	bool carried;
+	uint64_t pages_at_fork; /* that both shared at the fork itself */
 };
 size_t cowtrace_report_nr_forks(const struct cowtrace_report *r);
 const struct cowtrace_fork *cowtrace_report_fork(const struct cowtrace_report *r, size_t i);

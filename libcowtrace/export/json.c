@@ -30,6 +30,9 @@ static void put_recording(struct ct_sink *k, const struct cowtrace_report *r)
 	ct_json_put_pair(k, "why_incomplete", ct_json_text_or_null(rec->why_incomplete));
 	ct_json_put_pair(k, "writer_pid", ct_json_id_or_null((u32)rec->writer_pid));
 	ct_json_put_pair(k, "end_ns", ct_json_count(rec->end_ns));
+	ct_json_put_pair(k, "file", ct_json_id_or_null(rec->file));
+	ct_json_put_pair(k, "next_file", ct_json_id_or_null(rec->next_file));
+	ct_json_put_pair(k, "file_start_ns", ct_json_count(rec->file_start_ns));
 }
 
 static void put_process(struct ct_sink *k, const struct cowtrace_process *p)
@@ -135,6 +138,8 @@ static void put_fork(struct ct_sink *k, const struct cowtrace_report *r,
 	ct_json_set_count(k, o, "huge_pages_shared", f->huge_pages_shared);
 	ct_json_set_count(k, o, "swapped", f->swapped);
 	ct_json_set(k, o, "late", json_boolean(f->late));
+	ct_json_set(k, o, "carried", json_boolean(f->carried));
+	ct_json_set_count(k, o, "pages_at_fork", f->pages_at_fork);
 	ct_json_set_count(k, total, "min", f->copied_min);
 	ct_json_set_count(k, total, "max", f->copied_max);
 	ct_json_set(k, o, "copied_total", total);

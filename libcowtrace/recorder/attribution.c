@@ -36,7 +36,7 @@ void ct_attribution_add(void *arg, u64 src, u64 page, size_t region)
  * A write that found the queue full left no word of its page: as many of the pages that
  * nobody saw written are the recorder's own fault.
  */
-static void blame_recorder(struct ct_rec_ctx *c, const struct ct_proc *p, struct ct_attribution *a)
+void ct_attribution_blame(struct ct_rec_ctx *c, const struct ct_proc *p, struct ct_attribution *a)
 {
 	const u64 lost = ct_writes_lost(c, p, a->share->fork->id, a->share->side);
 	const u64 nr = ct_min(lost, a->pages[CT_NO_FORK_WINDOW]);
@@ -45,12 +45,11 @@ static void blame_recorder(struct ct_rec_ctx *c, const struct ct_proc *p, struct
 	a->pages[CT_NO_RECORDER_LATE] += nr;
 }
 
-void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_proc *p, struct ct_attribution *a)
+void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_attribution *a)
 {
 	struct ct_rec rec = { .type = CT_REC_UNATTRIBUTED };
 	u32 i;
 
-	blame_recorder(c, p, a);
 	for (i = CT_SITE_KNOWN + 1; i < CT_NO_SITE_NR; i++) {
 		if (!a->pages[i] && !(a->share->reasons_told & 1u << i))
 			continue;

@@ -18,6 +18,7 @@
 #include "channel/ask.h"
 #include "channel/slot.h"
 #include "recorder/faults.h"
+#include "recorder/portion.h"
 #include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/pidfd.h"
@@ -197,9 +198,8 @@ static void share_create(struct ct_fork *f, enum ct_side side, struct ct_proc *p
 }
 
 /* Counts what was shared, region by region, for the side that everybody looks at first. */
-static void tell_shared_regions(struct birth *b, struct ct_fork *f)
+void ct_birth_tell_shared(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_fork *f)
 {
-	struct ct_rec_ctx *c = b->c;
 	struct ct_regionset *set = f->regions;
 	struct ct_rec rec = { .type = CT_REC_REGION_COUNT };
 	u64 none = c->caps.pfns ? 0 : CT_UNKNOWN;
@@ -212,19 +212,21 @@ static void tell_shared_regions(struct birth *b, struct ct_fork *f)
 	memset(c->counts, 0, 2 * (set->nr + 1) * sizeof(*c->counts));
 	ct_compare_count(f->orig, set->runs, set->nr, c->counts, huge);
 	for (i = 0; i < set->nr; i++) {
-		if (!c->counts[i])
+		const u64 gone = f->portion ? ct_portion_gone(f->portion, CT_SIDE_PARENT, i) : 0;
+
+		if (c->counts[i] <= gone)
 			continue;
 		rec.region_count.fork = f->id;
 		rec.region_count.side = CT_SIDE_PARENT;
-		rec.region_count.region = ct_proc_region_id(c, b->parent, &set->v[i]);
-		rec.region_count.shared = c->counts[i];
-		rec.region_count.huge = huge[i];
+		rec.region_count.region = ct_proc_region_id(c, parent, &set->v[i]);
+		rec.region_count.shared = c->counts[i] - gone;
+		rec.region_count.huge = ct_min(huge[i], c->counts[i] - gone);
 		rec.region_count.copied = rec.region_count.fresh = none;
 		ct_outbox_put(c->out, &rec);
 	}
 }
 
-static void tell_fork(const struct birth *b, const struct ct_fork *f)
+static void tell_fork(const struct birth *b, struct ct_fork *f)
 {
 	struct ct_rec_ctx *c = b->c;
 	struct ct_rec rec = { .type = CT_REC_FORK };
@@ -248,6 +250,8 @@ static void tell_fork(const struct birth *b, const struct ct_fork *f)
 		ct_thp_had(c, b->child);
 	}
 	ct_outbox_put(c->out, &rec);
+	if (c->rotation)
+		f->portion = ct_portion_create(&rec, b->parent, b->child);
 }
 
 static struct ct_fork *fork_create(struct birth *b)
@@ -349,7 +353,7 @@ static void enter(struct birth *b)
 	ct_faults_born(c, b->child, b->img, &b->written, b->pcs, b->nr_pcs);
 	b->parent->close_due_ns = 0;
 	b->parent->forked_ns = ct_now_ns();
-	tell_shared_regions(b, f);
+	ct_birth_tell_shared(c, b->parent, f);
 	ct_written_remember(c, b->parent, b->child, b->img, &b->written);
 	ct_image_unref(b->child->last);
 	b->child->last = ct_image_ref(b->img);

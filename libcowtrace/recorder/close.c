@@ -13,6 +13,7 @@
 
 #include "base/futex.h"
 #include "recorder/faults.h"
+#include "recorder/portion.h"
 #include "recorder/writes.h"
 #include "sys/pagemap.h"
 #include "sys/vmstat.h"
@@ -46,6 +47,7 @@ void ct_fork_unref(struct ct_fork *f)
 	ct_image_unref(f->end[1]);
 	ct_regionset_unref(f->regions);
 	free(f->told_regions);
+	ct_portion_destroy(f->portion);
 	free(f);
 }
 
@@ -93,6 +95,7 @@ static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_fork
 
 	for (i = 0; i <= set->nr; i++) {
 		const struct ct_tally *t = &c->tallies[i];
+		const u64 gone = f->portion ? ct_portion_gone(f->portion, side, i) : 0;
 
 		if (!worth_telling(f, side, i, t))
 			continue;
@@ -105,8 +108,8 @@ static void tell_regions(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_fork
 		rec.region_count.side = side;
 		rec.region_count.region =
 			ct_proc_region_id(c, p, i < set->nr ? &set->v[i] : &elsewhere);
-		rec.region_count.shared = c->counts[i];
-		rec.region_count.huge = huge[i];
+		rec.region_count.shared = c->counts[i] - ct_min(gone, c->counts[i]);
+		rec.region_count.huge = ct_min(huge[i], rec.region_count.shared);
 		rec.region_count.copied = c->caps.pfns ? t->copied : CT_UNKNOWN;
 		rec.region_count.dropped = t->dropped;
 		rec.region_count.fresh = c->caps.pfns ? t->fresh : CT_UNKNOWN;
@@ -178,13 +181,14 @@ static u64 private_of_child(const struct ct_fork *f)
 	return nr;
 }
 
-static void tell_witness(struct ct_rec_ctx *c, struct ct_fork *f)
+void ct_close_tell_witness(struct ct_rec_ctx *c, struct ct_fork *f)
 {
 	struct ct_rec rec = { .type = CT_REC_WITNESS };
 	bool both = c->caps.pfns && f->pair && f->end[0] && f->end[1];
 
 	if (!f->have_witness)
 		return;
+	f->have_witness = false;
 	rec.witness.process = f->witness_process;
 	rec.witness.fork = f->id;
 	rec.witness.t_ns = f->witness_ns;
@@ -212,12 +216,15 @@ static void tell_fork_end(struct ct_rec_ctx *c, struct ct_fork *f)
 				f->unread[i] ? f->orig->pages : f->copied[i] + f->unknown[i];
 		}
 	}
-	tell_witness(c, f);
+	ct_close_tell_witness(c, f);
 	ct_outbox_put(c->out, &rec);
 }
 
-static void mark_closed(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side side, u64 t_ns)
+static void mark_closed(struct ct_rec_ctx *c, struct ct_fork *f, enum ct_side side,
+			enum ct_side_end why, u64 t_ns)
 {
+	if (f->portion)
+		f->portion->why[side] = why;
 	f->closed[side] = true;
 	f->end_ns = ct_max(f->end_ns, t_ns);
 	if (f->closed[0] && f->closed[1])
@@ -238,7 +245,7 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 	u64 t_ns = ct_rec_since(c, ct_now_ns());
 	struct ct_fork *f = s->fork;
 	struct ct_activity activity;
-	struct ct_tally sum = { 0 };
+	struct ct_tally sum = { 0 }, whole;
 	struct ct_attribution who = { .c = c, .share = s };
 	bool watched = c->faults || (c->writes && p->watch);
 	int err;
@@ -248,7 +255,7 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 	if (!now) {
 		f->unread[s->side] = true;
 		tell_side(c, f, s->side, NULL, why, t_ns, 0);
-		mark_closed(c, f, s->side, t_ns);
+		mark_closed(c, f, s->side, why, t_ns);
 		return;
 	}
 	ct_activity_read(c, &activity);
@@ -257,7 +264,7 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 		      : ct_blind_compare(c, s, now, why, &sum);
 	if (err == -ENODATA) {
 		tell_side(c, f, s->side, NULL, why, t_ns, 0);
-		mark_closed(c, f, s->side, t_ns);
+		mark_closed(c, f, s->side, why, t_ns);
 		return;
 	}
 	if (err) {
@@ -265,22 +272,28 @@ static void close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share
 			    strerror(-err));
 		return;
 	}
+	if (watched)
+		ct_attribution_blame(c, p, &who);
+	whole = sum;
+	if (f->portion && c->caps.pfns)
+		ct_portion_cut(f->portion, s->side, f->regions->nr, &sum, c->tallies,
+			       watched ? who.pages : NULL);
 	f->copied[s->side] = sum.copied;
 	f->unknown[s->side] = sum.unknown;
 	tell_side(c, f, s->side, &sum, how == CT_CLOSE_FINAL ? why : CT_SIDE_END_OPEN, t_ns,
 		  who.pages[CT_SITE_KNOWN]);
 	if (watched)
-		ct_attribution_tell(c, p, &who);
+		ct_attribution_tell(c, &who);
 	tell_regions(c, p, f, s->side);
-	tell_timeline(c, f, s->side, sum.copied, t_ns);
-	atomic_store(&c->seg->slots[p->slot].stat_copied, sum.copied);
-	atomic_store(&c->seg->slots[p->slot].stat_dropped, sum.dropped);
+	tell_timeline(c, f, s->side, whole.copied, t_ns);
+	atomic_store(&c->seg->slots[p->slot].stat_copied, whole.copied);
+	atomic_store(&c->seg->slots[p->slot].stat_dropped, whole.dropped);
 	if (how != CT_CLOSE_FINAL)
 		return;
 	set_end(f, s->side, now, &activity);
-	c->totals.copied += sum.copied;
-	c->totals.dropped += sum.dropped;
-	mark_closed(c, f, s->side, t_ns);
+	c->totals.copied += whole.copied;
+	c->totals.dropped += whole.dropped;
+	mark_closed(c, f, s->side, why, t_ns);
 }
 
 void ct_close_share(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_share *s,

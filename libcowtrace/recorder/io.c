@@ -289,6 +289,8 @@ static void read_control(struct ct_io *io)
 
 	if (n == 1 && what == CT_CTL_STOP) {
 		post(io, (struct ct_inbox_item){ .type = CT_IN_STOP });
+	} else if (n == 1 && what == CT_CTL_NEXT_FILE) {
+		post(io, (struct ct_inbox_item){ .type = CT_IN_NEXT_FILE });
 	} else if (n == 1) {
 		post(io, (struct ct_inbox_item){ .type = CT_IN_COMMAND_ENDED });
 	} else if (n == 0) {

@@ -17,6 +17,7 @@ enum ct_inbox_type {
 	CT_IN_GONE,	     /* id: this process has gone */
 	CT_IN_COMMAND_ENDED, /* the command that record started has ended, if it did */
 	CT_IN_STOP,	     /* end the recording now */
+	CT_IN_NEXT_FILE,     /* go on in another file */
 	CT_IN_UFFD,	     /* id: this process has sent its userfaultfd: fd, and uffd */
 };
 
@@ -34,6 +35,7 @@ struct ct_inbox_item {
 /* Messages on the control socket, one byte each; the supervisor's end of it. */
 #define CT_CTL_COMMAND_ENDED 'E'
 #define CT_CTL_STOP 'S'
+#define CT_CTL_NEXT_FILE 'F'
 
 /*
  * listen_fd: SOCK_SEQPACKET, listening; control_fd: from the supervisor, at

@@ -19,12 +19,16 @@ struct module {
 	char *path;
 	u64 ino;
 	u32 dev_major, dev_minor;
+	u32 file; /* of the trace, that was told of it last */
+	u32 build_id_len;
+	u8 build_id[20];
 };
 
 struct ct_modules {
 	struct ct_outbox *out;
 	struct module *v;
 	u32 nr, cap;
+	u32 file;
 };
 
 struct code {
@@ -64,17 +68,39 @@ const char *ct_modules_path(const struct ct_modules *m, u32 id)
 	return id && id <= m->nr ? m->v[id - 1].path : "";
 }
 
-static void announce(struct ct_modules *m, u32 id, pid_t pid, const char *path)
+static void tell(struct ct_modules *m, u32 id)
 {
-	struct ct_rec rec = { .type = CT_REC_MODULE, .module = { .id = id, .path = path } };
+	struct module *v = &m->v[id - 1];
+	struct ct_rec rec = { .type = CT_REC_MODULE, .module = { .id = id, .path = v->path } };
+
+	memcpy(rec.module.build_id, v->build_id, sizeof(v->build_id));
+	rec.module.build_id_len = v->build_id_len;
+	v->file = m->file;
+	ct_outbox_put(m->out, &rec);
+}
+
+static void announce(struct ct_modules *m, u32 id, pid_t pid)
+{
+	struct module *v = &m->v[id - 1];
 	char rooted[4352];
 	size_t len = 0;
 
-	snprintf(rooted, sizeof(rooted), "/proc/%d/root%s", (int)pid, path);
-	if (ct_elf_build_id(rooted, rec.module.build_id, &len))
+	snprintf(rooted, sizeof(rooted), "/proc/%d/root%s", (int)pid, v->path);
+	if (ct_elf_build_id(rooted, v->build_id, &len))
 		len = 0; /* deleted, or not an ELF file: symbols will not be found */
-	rec.module.build_id_len = (u32)len;
-	ct_outbox_put(m->out, &rec);
+	v->build_id_len = (u32)len;
+	tell(m, id);
+}
+
+void ct_modules_next_file(struct ct_modules *m)
+{
+	m->file++;
+}
+
+void ct_modules_need(struct ct_modules *m, u32 id)
+{
+	if (id && id <= m->nr && m->v[id - 1].file != m->file)
+		tell(m, id);
 }
 
 /* Id of the file behind a VMA; 0 without memory, or beyond MODULES_MAX. */
@@ -102,8 +128,10 @@ static u32 module_of(struct ct_modules *m, pid_t pid, const struct ct_vma *v)
 	path = strdup(v->name);
 	if (!path)
 		return 0;
-	m->v[m->nr++] = (struct module){ path, v->ino, v->dev_major, v->dev_minor };
-	announce(m, m->nr, pid, path);
+	m->v[m->nr++] = (struct module){
+		.path = path, .ino = v->ino, .dev_major = v->dev_major, .dev_minor = v->dev_minor
+	};
+	announce(m, m->nr, pid);
 	return m->nr;
 }
 

@@ -27,6 +27,11 @@ struct ct_modmap *ct_modmap_create(struct ct_modules *m, pid_t pid, const struct
 /* False when pc lies in no mapped file: JIT code, or a module loaded later. */
 bool ct_modmap_frame(const struct ct_modmap *map, u64 pc, struct ct_rec_frame *ret);
 
+/* The trace goes on in another file, which has to be told of modules anew ... */
+void ct_modules_next_file(struct ct_modules *m);
+/* ... when something there names them.  0 is fine. */
+void ct_modules_need(struct ct_modules *m, u32 id);
+
 /* The path of a module id, "" for 0. */
 const char *ct_modules_path(const struct ct_modules *m, u32 id);
 

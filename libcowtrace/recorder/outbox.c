@@ -7,7 +7,8 @@
  * Commits twice a second while there is anything to commit, so that a trace
  * whose recorder is killed holds everything up to the last second.
  *
- * Invariant: only the disk thread calls the store between create and finish.
+ * Invariant: only the disk thread calls the store, and the series of files, between
+ * create and finish.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,6 +24,17 @@
 #define COMMIT_NS (500 * CT_NSEC_PER_MSEC)
 /* Records are let gather: waking the disk thread for each would cost the programs. */
 #define GATHER_NS (100 * CT_NSEC_PER_MSEC)
+
+/*
+ * With a bound on the files' size it is looked at more often than twice a second: this
+ * much of records makes no more than that much of a file.
+ */
+#define LOOK_LEN (128UL << 10)
+/* Shares of the bound, for a running file alone: from here on no details, then nothing. */
+#define DETAILS_MAX(max_len) ((max_len) / 8 * 5)
+#define FILE_MAX(max_len) ((max_len) / 8 * 7)
+/* In the queue, in place of a type: what follows goes into the next file. */
+#define NEXT_FILE CT_REC_NR
 
 struct node {
 	size_t len;
@@ -51,6 +63,13 @@ struct ct_outbox {
 	u32 nr_spare;
 	_Atomic size_t queued; /* bytes, with those that the disk thread is writing */
 	u64 lost, lost_events;
+	_Atomic u64 nr_put;
+	/* With a series of files; the disk thread's own, but for file_len. */
+	struct ct_outbox_files files; /* series NULL: one file */
+	_Atomic u64 file_len;
+	_Atomic u32 file;
+	size_t unseen; /* bytes of records since the sizes were looked at */
+	bool no_details;
 	bool stop;
 	bool idle; /* the disk thread waits for a first record */
 	char error[512];
@@ -189,10 +208,12 @@ static struct block *block_for(struct ct_outbox *o, size_t len)
 
 static size_t room_for(const struct ct_rec *rec)
 {
+	if (rec->type == NEXT_FILE)
+		return SIZE_MAX;
 	return rec->type == CT_REC_EVENT || rec->type == CT_REC_RUNS ? EVENTS_MAX : QUEUE_MAX;
 }
 
-void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
+static bool put(struct ct_outbox *o, const struct ct_rec *rec)
 {
 	const size_t len = node_len(rec);
 	struct block *b = NULL;
@@ -207,8 +228,9 @@ void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 		else
 			o->lost++;
 		pthread_mutex_unlock(&o->lock);
-		return;
+		return false;
 	}
+	o->nr_put++;
 	fill_node((struct node *)((char *)b->nodes + b->used), len, rec);
 	b->used += len;
 	o->queued += len;
@@ -217,6 +239,19 @@ void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
 	pthread_mutex_unlock(&o->lock);
 	if (wake)
 		pthread_cond_signal(&o->wake);
+	return true;
+}
+
+void ct_outbox_put(struct ct_outbox *o, const struct ct_rec *rec)
+{
+	put(o, rec);
+}
+
+bool ct_outbox_next_file(struct ct_outbox *o)
+{
+	const struct ct_rec rec = { .type = NEXT_FILE };
+
+	return put(o, &rec);
 }
 
 /* Waits on o->wake for ns; the lock is held. */
@@ -268,6 +303,125 @@ static void note_error(struct ct_outbox *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
+/* What a report can do without. */
+static bool is_detail(enum ct_rec_type type)
+{
+	return type == CT_REC_EVENT || type == CT_REC_WRITE || type == CT_REC_RUNS ||
+	       type == CT_REC_TIMELINE;
+}
+
+static void put_note(struct ct_outbox *o, const char *code, const char *text)
+{
+	struct ct_rec rec = { .type = CT_REC_NOTE };
+
+	rec.note.t_ns = CT_UNKNOWN;
+	rec.note.severity = "warning";
+	rec.note.code = code;
+	rec.note.text = text;
+	if (ct_store_put(o->store, &rec))
+		note_error(o);
+}
+
+/* After a commit: old files go, so that the running one has room to grow. */
+static void look_at_files(struct ct_outbox *o)
+{
+	const u64 max = o->files.max_len;
+	u64 len, older;
+
+	o->unseen = 0;
+	len = ct_series_running(o->files.series);
+	o->file_len = len;
+	/* What is on its way: the WAL's pages into the file, and the next look's records. */
+	older = ct_series_trim(o->files.series, len + max / 8);
+	if (!max || older || !o->store)
+		return;
+	if (len > DETAILS_MAX(max) && !o->no_details) {
+		o->no_details = true;
+		put_note(o, "disk_bound",
+			 "this file alone is near the bound of --max-disk: from here on it has no "
+			 "single calls, no first writes and no timeline; forks, regions and totals "
+			 "go on");
+	}
+	if (len > FILE_MAX(max) && !ct_store_error(o->store)) {
+		ct_store_stop(o->store, "the bound of --max-disk was reached");
+		note_error(o);
+	}
+}
+
+static void commit(struct ct_outbox *o)
+{
+	if (o->store && ct_store_commit(o->store))
+		note_error(o);
+	if (o->files.series)
+		look_at_files(o);
+}
+
+/* The sentence of records that were lost, in the words of a file; NULL: none were. */
+static const char *lost_text(struct ct_outbox *o, char *text, size_t len)
+{
+	u64 lost_events, lost = ct_outbox_lost(o, &lost_events);
+
+	if (lost)
+		snprintf(text, len, "the disk was too slow: %llu records were lost",
+			 (unsigned long long)(lost + lost_events));
+	else if (lost_events)
+		snprintf(text, len,
+			 "the disk was too slow: %llu records of single calls (mmap, madvise, ...) "
+			 "were lost; forks, regions and totals are whole",
+			 (unsigned long long)lost_events);
+	return lost || lost_events ? text : NULL;
+}
+
+static void begin_file(struct ct_outbox *o)
+{
+	struct ct_err err = { "" };
+	int rc = ct_store_create(ct_series_path(o->files.series), &o->store, &err);
+
+	pthread_mutex_lock(&o->lock);
+	snprintf(o->error, sizeof(o->error), "%s", rc ? err.text : "");
+	o->lost = o->lost_events = 0;
+	pthread_mutex_unlock(&o->lock);
+	if (rc)
+		return;
+	ct_store_keep_wal(o->store, o->files.wal_len);
+	if (ct_store_put_command(o->store, o->files.argv))
+		note_error(o);
+}
+
+static void next_file(struct ct_outbox *o)
+{
+	struct ct_err err = { "" };
+	char text[256];
+	int rc;
+
+	if (o->store)
+		ct_store_finish(o->store, lost_text(o, text, sizeof(text)), &err);
+	o->store = NULL;
+	o->no_details = false;
+	rc = ct_series_archive(o->files.series);
+	if (!rc || rc == -ENOENT) {
+		ct_series_trim(o->files.series, o->files.max_len / 8);
+		begin_file(o);
+	} else {
+		/* A new one would take its place. */
+		pthread_mutex_lock(&o->lock);
+		snprintf(o->error, sizeof(o->error), "%s cannot be renamed: %s",
+			 ct_series_path(o->files.series), strerror(-rc));
+		pthread_mutex_unlock(&o->lock);
+	}
+	look_at_files(o);
+	o->file++;
+}
+
+static void write_rec(struct ct_outbox *o, const struct ct_rec *rec)
+{
+	if (rec->type == NEXT_FILE)
+		next_file(o);
+	else if (o->store && !(o->no_details && is_detail(rec->type)) &&
+		 ct_store_put(o->store, rec))
+		note_error(o);
+}
+
 static void write_block(struct ct_outbox *o, const struct block *b)
 {
 	const struct node *n;
@@ -275,9 +429,11 @@ static void write_block(struct ct_outbox *o, const struct block *b)
 
 	for (at = 0; at < b->used; at += n->len) {
 		n = (const struct node *)((const char *)b->nodes + at);
-		if (ct_store_put(o->store, &n->rec))
-			note_error(o);
+		write_rec(o, &n->rec);
 		o->queued -= n->len;
+		o->unseen += n->len;
+		if (o->files.max_len && o->unseen >= LOOK_LEN)
+			commit(o);
 	}
 }
 
@@ -310,8 +466,7 @@ static void *disk_thread(void *arg)
 			give_back(o, b);
 		}
 		if (dirty && ct_now_ns() - last_commit >= COMMIT_NS) {
-			if (ct_store_commit(o->store))
-				note_error(o);
+			commit(o);
 			last_commit = ct_now_ns();
 			dirty = false;
 		} else if (!dirty) {
@@ -341,6 +496,30 @@ int ct_outbox_create(struct ct_store *store, struct ct_outbox **ret)
 	}
 	*ret = o;
 	return 0;
+}
+
+void ct_outbox_set_files(struct ct_outbox *o, const struct ct_outbox_files *files)
+{
+	/* The disk thread waits for a first record, and looks at nothing before. */
+	pthread_mutex_lock(&o->lock);
+	o->files = *files;
+	ct_store_keep_wal(o->store, files->wal_len);
+	pthread_mutex_unlock(&o->lock);
+}
+
+u32 ct_outbox_file(const struct ct_outbox *o)
+{
+	return atomic_load_explicit(&o->file, memory_order_acquire);
+}
+
+u64 ct_outbox_file_len(const struct ct_outbox *o)
+{
+	return atomic_load_explicit(&o->file_len, memory_order_relaxed);
+}
+
+u64 ct_outbox_nr_put(const struct ct_outbox *o)
+{
+	return atomic_load_explicit(&o->nr_put, memory_order_relaxed);
 }
 
 size_t ct_outbox_queued(const struct ct_outbox *o)
@@ -381,7 +560,10 @@ int ct_outbox_finish(struct ct_outbox *o, const char *why_incomplete, struct ct_
 	pthread_join(o->thread, NULL);
 	if (!why_incomplete && o->error[0])
 		why_incomplete = o->error;
-	ret = ct_store_finish(o->store, why_incomplete, err);
+	if (o->store)
+		ret = ct_store_finish(o->store, why_incomplete, err);
+	else
+		ret = ct_err_set(err, -EIO, "%s", o->error);
 	pthread_mutex_destroy(&o->lock);
 	pthread_cond_destroy(&o->wake);
 	for (; o->spare; o->spare = next) {

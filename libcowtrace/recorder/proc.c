@@ -37,10 +37,11 @@ void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const 
 	char text[512];
 	va_list ap;
 
-	if (warning && c->totals.notes >= NOTES_MAX) {
+	if (warning && c->nr_warnings >= NOTES_MAX) {
 		c->totals.notes++;
 		return;
 	}
+	c->nr_warnings += warning;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -144,10 +145,12 @@ struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const st
 	return p;
 }
 
-void ct_proc_announce(struct ct_rec_ctx *c, const struct ct_proc *p, s32 parent_pid, u64 start_ns)
+void ct_proc_announce(struct ct_rec_ctx *c, struct ct_proc *p, s32 parent_pid, u64 start_ns)
 {
 	struct ct_rec rec = { .type = CT_REC_PROCESS };
 
+	p->parent_pid = parent_pid;
+	p->start_ns = start_ns;
 	rec.process.id = p->id;
 	rec.process.parent = p->parent_id;
 	rec.process.pid = p->pid;
@@ -359,6 +362,7 @@ static void tell_region(struct ct_rec_ctx *c, const struct ct_proc *p, const str
 	rec.region.name = ct_names_get(c->names, r->name);
 	rec.region.tagged = r->tagged;
 	rec.region.site = r->site;
+	ct_sites_need(c->sites, r->site);
 	rec.region.thp = r->thp;
 	rec.region.ksm = r->ksm;
 	rec.region.fork_advice = r->fork_advice;

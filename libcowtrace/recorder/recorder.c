@@ -17,6 +17,7 @@
 #include "recorder/faults.h"
 #include "recorder/io.h"
 #include "recorder/recorder.h"
+#include "recorder/rotation.h"
 #include "recorder/serve.h"
 #include "recorder/writes.h"
 #include "sys/kgen.h"
@@ -73,11 +74,39 @@ static void raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
-static void put_meta(struct ct_rec_ctx *c, const char *key, const char *value)
+static void tell_meta(struct ct_rec_ctx *c, const char *key, const char *value)
 {
 	struct ct_rec rec = { .type = CT_REC_META, .meta = { key, value } };
 
 	ct_outbox_put(c->out, &rec);
+}
+
+void ct_rec_meta(struct ct_rec_ctx *c, const char *key, const char *value)
+{
+	const size_t len = strlen(value) + 1;
+	struct ct_meta_text *m = c->rotation ? malloc(sizeof(*m) + len) : NULL;
+
+	if (m) {
+		m->key = key;
+		memcpy(m->value, value, len);
+		m->next = c->metas;
+		c->metas = m;
+	}
+	tell_meta(c, key, value);
+}
+
+/* Newest first, and of those with one key the newest counts: so they are told backwards. */
+static void repeat(struct ct_rec_ctx *c, const struct ct_meta_text *m)
+{
+	if (!m)
+		return;
+	repeat(c, m->next);
+	tell_meta(c, m->key, m->value);
+}
+
+void ct_rec_repeat_metas(struct ct_rec_ctx *c)
+{
+	repeat(c, c->metas);
 }
 
 static void put_metas(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
@@ -85,20 +114,20 @@ static void put_metas(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	struct utsname u;
 	char text[64];
 
-	put_meta(c, "engine", o->engine);
+	ct_rec_meta(c, "engine", o->engine);
 	if (*o->engine_why)
-		put_meta(c, "engine_why", o->engine_why);
-	put_meta(c, "cowtrace", COWTRACE_VERSION);
-	put_meta(c, "page_frames", c->caps.pfns ? "1" : "0");
+		ct_rec_meta(c, "engine_why", o->engine_why);
+	ct_rec_meta(c, "cowtrace", COWTRACE_VERSION);
+	ct_rec_meta(c, "page_frames", c->caps.pfns ? "1" : "0");
 	snprintf(text, sizeof(text), "%llu",
 		 (unsigned long long)(o->seg->hold_ns / CT_NSEC_PER_MSEC));
-	put_meta(c, "hold_ms", text);
+	ct_rec_meta(c, "hold_ms", text);
 	snprintf(text, sizeof(text), "%lld", (long long)time(NULL));
-	put_meta(c, "start_time", text);
+	ct_rec_meta(c, "start_time", text);
 	if (!uname(&u)) {
-		put_meta(c, "kernel", u.release);
-		put_meta(c, "machine", u.machine);
-		put_meta(c, "host", u.nodename);
+		ct_rec_meta(c, "kernel", u.release);
+		ct_rec_meta(c, "machine", u.machine);
+		ct_rec_meta(c, "host", u.nodename);
 	}
 }
 
@@ -107,7 +136,7 @@ static void put_number(struct ct_rec_ctx *c, const char *key, u64 value)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	put_meta(c, key, text);
+	ct_rec_meta(c, key, text);
 }
 
 /* What the uffd engine needs of the machine; some of it is found out by forking. */
@@ -210,7 +239,7 @@ static int start_engine(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 	if (err)
 		return err;
 	c->seg->engine = CT_ENGINE_UFFD;
-	put_meta(c, "policy_model", cowtrace_model_get(m->model)->name);
+	ct_rec_meta(c, "policy_model", cowtrace_model_get(m->model)->name);
 	put_number(c, "fault_copy_ns", m->costs.copy);
 	put_number(c, "fault_reuse_ns", m->costs.reuse);
 	put_number(c, "fault_huge_ns", m->costs.huge);
@@ -227,7 +256,7 @@ static int start_perf(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 		return err;
 	c->linger_ns = o->linger_ns;
 	c->seg->engine = CT_ENGINE_PERF;
-	put_meta(c, "verdicts", c->caps.pfns ? "frames" : "order");
+	ct_rec_meta(c, "verdicts", c->caps.pfns ? "frames" : "order");
 	put_number(c, "period", c->seg->perf.period);
 	put_number(c, "fault_copy_ns", costs->copy);
 	put_number(c, "fault_reuse_ns", costs->reuse);
@@ -236,7 +265,42 @@ static int start_perf(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
 	return 0;
 }
 
-static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, struct ct_store *store)
+static bool has_many_files(const struct ct_recorder_opts *o)
+{
+	return !o->token || o->rotate_len || o->rotate_ns;
+}
+
+/* A WAL that is small beside what is bounded. */
+static u64 wal_len(const struct ct_recorder_opts *o)
+{
+	const u64 len = ct_min(o->rotate_len ? o->rotate_len : UINT64_MAX,
+			       o->max_len ? o->max_len : UINT64_MAX);
+
+	return ct_min(len / 16, 16UL << 20);
+}
+
+static int files_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o,
+		      struct ct_series *series)
+{
+	const struct ct_outbox_files files = {
+		.series = series, .argv = o->argv, .max_len = o->max_len, .wal_len = wal_len(o)
+	};
+
+	if (series)
+		ct_outbox_set_files(c->out, &files);
+	if (!has_many_files(o))
+		return 0;
+	c->rotation = calloc(1, sizeof(*c->rotation));
+	if (!c->rotation)
+		return -ENOMEM;
+	c->rotation->len = o->rotate_len;
+	c->rotation->every_ns = o->rotate_ns;
+	c->rotation->began_ns = ct_now_ns();
+	return 0;
+}
+
+static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, struct ct_store *store,
+		    struct ct_series *series)
 {
 	int err;
 
@@ -255,8 +319,11 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 		ct_store_destroy(store);
 		return err;
 	}
+	err = files_init(c, o, series);
+	if (err)
+		return err;
 	c->modules = ct_modules_create(c->out);
-	c->sites = ct_sites_create(c->out);
+	c->sites = ct_sites_create(c->out, c->modules);
 	c->names = ct_names_create();
 	if (!c->modules || !c->sites || !c->names)
 		return -ENOMEM;
@@ -265,6 +332,8 @@ static int ctx_init(struct ct_rec_ctx *c, const struct ct_recorder_opts *o, stru
 
 static void ctx_fini(struct ct_rec_ctx *c)
 {
+	struct ct_meta_text *next;
+
 	ct_io_destroy(c->io);
 	ct_writes_destroy(c->writes);
 	ct_engine_destroy(c->engine);
@@ -277,6 +346,11 @@ static void ctx_fini(struct ct_rec_ctx *c)
 	ct_reader_fini(&c->reader);
 	ct_maps_fini(&c->maps);
 	ct_maps_fini(&c->code_maps);
+	for (; c->metas; c->metas = next) {
+		next = c->metas->next;
+		free(c->metas);
+	}
+	free(c->rotation);
 	ct_kpage_close(&c->kpage);
 	if (c->vmstat_fd >= 0)
 		close(c->vmstat_fd);
@@ -334,14 +408,64 @@ static int finish(struct ct_rec_ctx *c, const struct ct_recorder_opts *o)
 	return 0;
 }
 
-int ct_recorder_run(const struct ct_recorder_opts *o)
+/* The files before this one, of the same name; NULL where they are nobody's business. */
+static int find_older_files(const struct ct_recorder_opts *o, struct ct_series **ret)
+{
+	const struct ct_series_limits limits = { .keep = o->keep, .max_len = o->max_len };
+
+	*ret = NULL;
+	if (!has_many_files(o) && !o->max_len)
+		return 0;
+	return ct_series_open(o->output, &limits, has_many_files(o), ret);
+}
+
+static int record(const struct ct_recorder_opts *o, struct machine *m, struct ct_series *series)
 {
 	struct ct_ctl_msg ready = { .type = CT_CTL_READY };
 	struct ct_store *store = NULL;
-	struct machine m = { .dev = -1 };
-	struct ct_perfev_probe perfev;
 	struct ct_rec_ctx *c;
 	struct ct_err err = { "" };
+	int ret;
+
+	ret = ct_store_create(o->output, &store, &err);
+	if (ret)
+		return fail(o, CT_CTL_FAILED, ret, err.text);
+	ret = ct_store_put_command(store, o->argv);
+	c = calloc(1, sizeof(*c));
+	if (ret || !c) {
+		ct_store_destroy(store);
+		free(c);
+		return fail(o, CT_CTL_FAILED, ret ? ret : -ENOMEM, "the trace could not be begun");
+	}
+	ret = ctx_init(c, o, store, series);
+	if (!ret && wants_uffd(o))
+		ret = start_engine(c, o, m);
+	else if (!ret && wants_perf(o))
+		ret = start_perf(c, o, &m->costs);
+	if (ret) {
+		ctx_fini(c);
+		return fail(o, CT_CTL_FAILED, ret, strerror(-ret));
+	}
+	put_metas(c, o);
+	note_limits(c);
+	if (c->rotation)
+		c->rotation->nr_put = ct_outbox_nr_put(c->out);
+	ready.no_pfns = !c->caps.pfns;
+	send_msg(o->control_fd, &ready);
+
+	ct_serve(c, o->seg_fd);
+
+	atomic_store(&o->seg->state, CT_SEG_OFF);
+	ret = finish(c, o);
+	ctx_fini(c);
+	return ret;
+}
+
+int ct_recorder_run(const struct ct_recorder_opts *o)
+{
+	struct machine m = { .dev = -1 };
+	struct ct_perfev_probe perfev;
+	struct ct_series *series;
 	int ret;
 
 	raise_fd_limit();
@@ -353,34 +477,10 @@ int ct_recorder_run(const struct ct_recorder_opts *o)
 			return refuse_perf(o, &perfev, ret);
 		ct_calibrate(&m.costs);
 	}
-	ret = ct_store_create(o->output, &store, &err);
+	ret = find_older_files(o, &series);
 	if (ret)
-		return fail(o, CT_CTL_FAILED, ret, err.text);
-	ret = ct_store_put_command(store, o->argv);
-	c = calloc(1, sizeof(*c));
-	if (ret || !c) {
-		ct_store_destroy(store);
-		free(c);
-		return fail(o, CT_CTL_FAILED, ret ? ret : -ENOMEM, "the trace could not be begun");
-	}
-	ret = ctx_init(c, o, store);
-	if (!ret && wants_uffd(o))
-		ret = start_engine(c, o, &m);
-	else if (!ret && wants_perf(o))
-		ret = start_perf(c, o, &m.costs);
-	if (ret) {
-		ctx_fini(c);
 		return fail(o, CT_CTL_FAILED, ret, strerror(-ret));
-	}
-	put_metas(c, o);
-	note_limits(c);
-	ready.no_pfns = !c->caps.pfns;
-	send_msg(o->control_fd, &ready);
-
-	ct_serve(c, o->seg_fd);
-
-	atomic_store(&o->seg->state, CT_SEG_OFF);
-	ret = finish(c, o);
-	ctx_fini(c);
+	ret = record(o, &m, series);
+	ct_series_destroy(series);
 	return ret;
 }

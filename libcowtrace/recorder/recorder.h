@@ -23,7 +23,12 @@ struct ct_recorder_opts {
 	int control_fd; /* SOCK_SEQPACKET, to the supervisor */
 	/* CT_TOKEN_LEN characters; NULL: listens at a path, for many programs (hello.h). */
 	const char *token;
-	u64 linger_ns; /* uffd engine: protection outlives the last relative by this */
+	/* The trace in many files; any of these 0: not so. */
+	u64 rotate_len; /* bytes of a file */
+	u64 rotate_ns;	/* age of a file */
+	u32 keep;	/* files beside the running one */
+	u64 max_len;	/* bytes of all of them */
+	u64 linger_ns;	/* uffd engine: protection outlives the last relative by this */
 };
 
 /* What the recorder tells the supervisor, one packet each. */

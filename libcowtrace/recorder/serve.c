@@ -20,6 +20,7 @@
 #include "recorder/io.h"
 #include "recorder/leave.h"
 #include "recorder/reap.h"
+#include "recorder/rotation.h"
 #include "recorder/serve.h"
 #include "recorder/strays.h"
 #include "sys/pidfd.h"
@@ -227,6 +228,10 @@ static void read_inbox(struct serve *s)
 		case CT_IN_STOP:
 			s->stop = true;
 			break;
+		case CT_IN_NEXT_FILE:
+			if (s->c->rotation)
+				s->c->rotation->asked = true;
+			break;
 		}
 		free(in);
 	}
@@ -348,6 +353,7 @@ void ct_serve(struct ct_rec_ctx *c, int seg_fd)
 			ct_leave_sweep(c, now);
 			ct_leave_check_execs(c, now);
 			ct_strays_check(c, now);
+			ct_rotation_run(c, now);
 		}
 		if (now >= s.next_orphans_ns) {
 			s.next_orphans_ns = now + ORPHANS_NS;

@@ -12,22 +12,27 @@ struct site {
 	u64 hash;
 	u32 id; /* 0: empty */
 	u32 nr;
+	u32 file; /* of the trace, that was told of it last */
 	struct ct_rec_frame *frames;
 };
 
 struct ct_sites {
 	struct ct_outbox *out;
+	struct ct_modules *modules;
+	u32 file;
 	struct site *v;
 	u32 *by_id; /* index into v of id - 1 */
 	u32 nr, cap;
 };
 
-struct ct_sites *ct_sites_create(struct ct_outbox *out)
+struct ct_sites *ct_sites_create(struct ct_outbox *out, struct ct_modules *modules)
 {
 	struct ct_sites *s = calloc(1, sizeof(*s));
 
-	if (s)
+	if (s) {
 		s->out = out;
+		s->modules = modules;
+	}
 	return s;
 }
 
@@ -106,10 +111,35 @@ static bool grow(struct ct_sites *s)
 	return true;
 }
 
-static u32 add(struct ct_sites *s, struct site *at, u64 hash, const struct ct_rec_frame *f, u32 nr)
+static void tell(struct ct_sites *s, struct site *at)
 {
 	struct ct_rec rec = { .type = CT_REC_SITE };
+	u32 i;
 
+	for (i = 0; i < at->nr; i++)
+		ct_modules_need(s->modules, at->frames[i].module);
+	rec.site.id = at->id;
+	rec.site.nr = at->nr;
+	rec.site.frames = at->frames;
+	at->file = s->file;
+	ct_outbox_put(s->out, &rec);
+}
+
+void ct_sites_next_file(struct ct_sites *s)
+{
+	s->file++;
+}
+
+void ct_sites_need(struct ct_sites *s, u32 id)
+{
+	struct site *at = id && id <= s->nr ? &s->v[s->by_id[id - 1]] : NULL;
+
+	if (at && at->file != s->file)
+		tell(s, at);
+}
+
+static u32 add(struct ct_sites *s, struct site *at, u64 hash, const struct ct_rec_frame *f, u32 nr)
+{
 	at->frames = s->nr < CT_SITES_MAX ? malloc(nr * sizeof(*f)) : NULL;
 	if (!at->frames)
 		return 0;
@@ -118,10 +148,7 @@ static u32 add(struct ct_sites *s, struct site *at, u64 hash, const struct ct_re
 	at->nr = nr;
 	at->id = ++s->nr;
 	s->by_id[at->id - 1] = (u32)(at - s->v);
-	rec.site.id = at->id;
-	rec.site.nr = nr;
-	rec.site.frames = f;
-	ct_outbox_put(s->out, &rec);
+	tell(s, at);
 	return at->id;
 }
 
@@ -142,7 +169,10 @@ u32 ct_sites_id(struct ct_sites *s, const struct ct_modmap *map, const u64 *pcs,
 		return 0;
 	hash = hash_frames(f, nr);
 	at = find(s->v, s->cap, hash, f, nr);
-	return at->id ? at->id : add(s, at, hash, f, nr);
+	if (!at->id)
+		return add(s, at, hash, f, nr);
+	ct_sites_need(s, at->id);
+	return at->id;
 }
 
 u32 ct_sites_leaf_module(const struct ct_sites *s, u32 id)

@@ -64,10 +64,11 @@ struct ct_fork {
 	struct ct_image *end[2];     /* the last reading of a side */
 	struct ct_activity end_activity[2];
 	bool closed[2];
-	bool unread[2];		   /* went before it could be read */
-	u64 copied[2], unknown[2]; /* as last told */
-	u64 told[2];		   /* copies in the timeline so far */
-	u8 *told_regions;	   /* by index: bit n, side n has counts in the trace; or NULL */
+	bool unread[2];		    /* went before it could be read */
+	u64 copied[2], unknown[2];  /* as last told */
+	u64 told[2];		    /* copies in the timeline so far */
+	struct ct_portion *portion; /* NULL: of a recording of one file */
+	u8 *told_regions;	    /* by index: bit n, side n has counts in the trace; or NULL */
 	/* Without PFNs: what the looks at its sides said. */
 	bool have_bounds;
 	u64 bound_min, bound_max;
@@ -126,8 +127,10 @@ struct ct_proc {
 	u32 slot;
 	int pidfd, pagemap_fd, statm_fd;
 	char comm[16];
-	u64 born_ns; /* CLOCK_MONOTONIC, when it was taken in */
-	u32 exe;     /* interned */
+	u64 born_ns;	/* CLOCK_MONOTONIC, when it was taken in */
+	s32 parent_pid; /* as announced, ... */
+	u64 start_ns;	/* ... since the recording began */
+	u32 exe;	/* interned */
 
 	struct ct_family *family;
 	struct ct_share *shares; /* newest first */
@@ -210,6 +213,12 @@ struct ct_recent {
 };
 #define CT_RECENT 1024
 
+struct ct_meta_text {
+	struct ct_meta_text *next;
+	const char *key;
+	char value[];
+};
+
 struct ct_totals {
 	u64 processes, forks, shared, copied, dropped;
 	u64 notes;
@@ -265,6 +274,9 @@ struct ct_rec_ctx {
 	struct ct_ring_reader ring;
 	u64 dropped_told, torn_told;
 	struct ct_totals totals;
+	u32 nr_warnings;	      /* of this file */
+	struct ct_meta_text *metas;   /* all that were put */
+	struct ct_rotation *rotation; /* NULL: one file */
 	struct ct_io *io;
 	/* NULL without an engine. */
 	struct ct_engine *engine;
@@ -310,7 +322,7 @@ static inline u64 ct_rec_since(const struct ct_rec_ctx *c, u64 mono_ns)
 struct ct_proc *ct_proc_create(struct ct_rec_ctx *c, u32 slot, s32 pid, const struct ct_proc *from);
 struct ct_proc *ct_proc_of_pid(struct ct_rec_ctx *c, s32 pid);
 struct ct_proc *ct_proc_of_id(struct ct_rec_ctx *c, u32 id);
-void ct_proc_announce(struct ct_rec_ctx *c, const struct ct_proc *p, s32 parent_pid, u64 start_ns);
+void ct_proc_announce(struct ct_rec_ctx *c, struct ct_proc *p, s32 parent_pid, u64 start_ns);
 /* Leaves its family; the last one left there has its shares closed soon. */
 void ct_proc_leave_family(struct ct_rec_ctx *c, struct ct_proc *p);
 /* Tells the end, frees the slot and the process. */
@@ -330,8 +342,14 @@ int ct_proc_read(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image **ret_
 void ct_rec_note(struct ct_rec_ctx *c, u32 process, const char *severity, const char *code,
 		 const char *fmt, ...) ct_printf(5, 6);
 
+/* recorder.c: the table meta; key: a constant.  Repeats are for another file. */
+void ct_rec_meta(struct ct_rec_ctx *c, const char *key, const char *value);
+void ct_rec_repeat_metas(struct ct_rec_ctx *c);
+
 /* birth.c */
 void ct_birth_serve(struct ct_rec_ctx *c, u32 slot);
+/* What the parent shares by f, region by region. */
+void ct_birth_tell_shared(struct ct_rec_ctx *c, struct ct_proc *parent, struct ct_fork *f);
 
 /* underway.c: forks that have begun */
 /* A birth is over, counted or not: the parent's word may come before or after it. */
@@ -386,6 +404,8 @@ void ct_close_all(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now,
  */
 void ct_close_evaluate(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now);
 void ct_close_look(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_image *now);
+/* The kernel's word on the child, once. */
+void ct_close_tell_witness(struct ct_rec_ctx *c, struct ct_fork *f);
 void ct_share_free(struct ct_share *s);
 void ct_fork_unref(struct ct_fork *f);
 /* A sample of now; and one of a moment ago, for where an older one is as good. */

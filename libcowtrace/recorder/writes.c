@@ -425,6 +425,7 @@ static void tell(struct ct_rec_ctx *c, const struct pending *p, u32 fork, enum c
 	rec.write.page = whole ? s->page & ~(CT_HUGE_PAGES - 1) : s->page;
 	rec.write.pages = whole ? CT_HUGE_PAGES : 1;
 	rec.write.site = p->site ? p->site : leaf_site(c, p);
+	ct_sites_need(c->sites, rec.write.site);
 	rec.write.no_site = s->no_site;
 	rec.write.access = s->access;
 	rec.write.syscall = s->syscall;

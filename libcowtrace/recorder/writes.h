@@ -96,7 +96,8 @@ struct ct_attribution {
 };
 /* ct_compare.copied */
 void ct_attribution_add(void *arg, u64 src, u64 page, size_t region);
-/* All are added: those of p that the recorder itself had no time for are told as such. */
-void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_proc *p, struct ct_attribution *a);
+/* All are added: those of p that the recorder itself had no time for are counted as such. */
+void ct_attribution_blame(struct ct_rec_ctx *c, const struct ct_proc *p, struct ct_attribution *a);
+void ct_attribution_tell(struct ct_rec_ctx *c, const struct ct_attribution *a);
 
 #endif

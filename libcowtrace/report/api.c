@@ -27,6 +27,26 @@ static const char *meta_or_empty(const struct ct_trace *t, const char *key)
 	return v ? v : "";
 }
 
+static u64 meta_number(const struct ct_trace *t, const char *key)
+{
+	return strtoull(meta_or_empty(t, key), NULL, 10);
+}
+
+static size_t count_going_on(const struct ct_trace *t)
+{
+	size_t nr = 0;
+	u32 last = 0;
+
+	/* By fork, and no fork has the id 0. */
+	for (size_t i = 0; i < t->nr_sides; i++) {
+		if (t->sides[i].ended != CT_SIDE_END_NEXT_FILE || t->sides[i].fork == last)
+			continue;
+		last = t->sides[i].fork;
+		nr++;
+	}
+	return nr;
+}
+
 static u64 last_moment(const struct ct_trace *t)
 {
 	u64 last = 0;
@@ -65,6 +85,11 @@ int ct_report_make_recording(struct cowtrace_report *r)
 		.why_incomplete = t->why_incomplete,
 		.writer_pid = t->writer_pid,
 		.end_ns = last_moment(t),
+		.file = (u32)meta_number(t, "file"),
+		.nr_carried = t->nr_carried,
+		.nr_going_on = count_going_on(t),
+		.next_file = (u32)meta_number(t, "next_file"),
+		.file_start_ns = meta_number(t, "file_start_ns"),
 	};
 	return 0;
 }

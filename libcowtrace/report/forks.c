@@ -38,6 +38,25 @@ static void fill_side(const struct ct_trace *t, u32 fork, enum ct_side side,
 				      s->attributed };
 }
 
+static int by_fork(const void *key, const void *member)
+{
+	const u32 fork = *(const u32 *)key;
+	const struct ct_trace_carried *c = member;
+
+	return fork < c->fork ? -1 : fork > c->fork;
+}
+
+/* What an older file had of it. */
+static void fill_carried(const struct ct_trace *t, struct cowtrace_fork *to)
+{
+	const struct ct_trace_carried *c = NULL;
+
+	if (t->nr_carried)
+		c = bsearch(&to->id, t->carried, t->nr_carried, sizeof(*c), by_fork);
+	to->carried = c != NULL;
+	to->pages_at_fork = c ? c->pages_shared : to->pages_shared;
+}
+
 static s32 pid_or_zero(const struct cowtrace_process *p)
 {
 	return p ? p->pid : 0;
@@ -75,6 +94,7 @@ static void fill(struct cowtrace_report *r, const struct ct_trace_fork *f, struc
 	};
 	fill_side(r->trace, f->id, CT_SIDE_PARENT, &to->parent_side);
 	fill_side(r->trace, f->id, CT_SIDE_CHILD, &to->child_side);
+	fill_carried(r->trace, to);
 }
 
 /* Where it cannot be told by side: of both together, at least. */

@@ -299,6 +299,14 @@ static void read_unattributed(struct row *r, void *to)
 	u->pages = take_count(r);
 }
 
+static void read_carried(struct row *r, void *to)
+{
+	struct ct_trace_carried *c = to;
+
+	c->fork = take_id(r);
+	c->pages_shared = take_count(r);
+}
+
 static void read_note(struct row *r, void *to)
 {
 	struct ct_trace_note *n = to;
@@ -362,6 +370,8 @@ static const struct table tables[] = {
 	      "SELECT process,fork,t_ns,cause,addr,len,site FROM thp_losses ORDER BY t_ns"),
 	LATER(unattributed, nr_unattributed, read_unattributed,
 	      "SELECT fork,side,reason,pages FROM unattributed ORDER BY fork,side,reason"),
+	LATER(carried, nr_carried, read_carried,
+	      "SELECT fork,pages_shared FROM carried ORDER BY fork"),
 	TABLE(notes, nr_notes, read_note,
 	      "SELECT t_ns,process,severity,code,text FROM notes ORDER BY t_ns"),
 };

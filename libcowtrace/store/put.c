@@ -59,6 +59,7 @@ const char *const ct_stmt_sql[CT_STMT_NR] = {
 	[CT_STMT_WRITE_KIND] = "INSERT INTO write_kinds VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
 	[CT_STMT_THP_LOSS] = "INSERT INTO thp_losses VALUES(?1,?2,?3,?4,?5,?6,?7)",
 	[CT_STMT_UNATTRIBUTED] = "INSERT OR REPLACE INTO unattributed VALUES(?1,?2,?3,?4)",
+	[CT_STMT_CARRIED] = "INSERT OR REPLACE INTO carried VALUES(?1,?2)",
 	[CT_STMT_NOTE] = "INSERT INTO notes VALUES(?1,?2,?3,?4,?5)",
 	[CT_STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[CT_STMT_COMMIT] = "COMMIT",
@@ -262,6 +263,15 @@ static int put_unattributed(struct ct_store *s, const struct ct_rec *r)
 	return ct_put_step(b.st);
 }
 
+static int put_carried(struct ct_store *s, const struct ct_rec *r)
+{
+	struct ct_binder b = ct_bind(s, CT_STMT_CARRIED);
+
+	ct_bind_int(&b, r->carried.fork);
+	ct_bind_count(&b, r->carried.pages_shared);
+	return ct_put_step(b.st);
+}
+
 static int put_note(struct ct_store *s, const struct ct_rec *r)
 {
 	struct ct_binder b = ct_bind(s, CT_STMT_NOTE);
@@ -305,6 +315,7 @@ int ct_put_rec(struct ct_store *s, const struct ct_rec *rec)
 		[CT_REC_WRITE] = ct_put_write,
 		[CT_REC_THP_LOSS] = put_thp_loss,
 		[CT_REC_UNATTRIBUTED] = put_unattributed,
+		[CT_REC_CARRIED] = put_carried,
 		[CT_REC_NOTE] = put_note,
 	};
 

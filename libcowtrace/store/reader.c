@@ -87,6 +87,7 @@ void ct_trace_destroy(struct ct_trace *t)
 	free(t->kinds);
 	free(t->losses);
 	free(t->unattributed);
+	free(t->carried);
 	free(t->notes);
 	ct_strings_destroy(t->strings);
 	free(t);

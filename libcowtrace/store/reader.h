@@ -112,6 +112,11 @@ struct ct_trace_loss { /* of huge pages; in the order of time */
 	u64 addr, len;
 };
 
+struct ct_trace_carried { /* by fork */
+	u32 fork;
+	u64 pages_shared; /* at the fork itself */
+};
+
 struct ct_trace_unattributed { /* by fork, side, reason */
 	u32 fork;
 	enum ct_side side;
@@ -146,10 +151,11 @@ struct ct_trace {
 	struct ct_trace_kind *kinds;
 	struct ct_trace_loss *losses;
 	struct ct_trace_unattributed *unattributed;
+	struct ct_trace_carried *carried;
 	struct ct_trace_note *notes;
 	size_t nr_metas, nr_args, nr_processes, nr_modules, nr_frames, nr_forks, nr_sides,
 		nr_regions, nr_counts, nr_buckets, nr_witnesses, nr_kinds, nr_unattributed,
-		nr_losses, nr_notes;
+		nr_losses, nr_carried, nr_notes;
 
 	struct ct_trace_strings *strings; /* behind every const char * above */
 	struct sqlite3 *db;		  /* for ct_trace_writes(); NULL: given back */

@@ -34,6 +34,7 @@ enum ct_side_end {
 	CT_SIDE_END_RECORDING, /* the recording ended */
 	CT_SIDE_END_KILLED,    /* gone before it could be read: its counts are unknown */
 	CT_SIDE_END_TIMEOUT,   /* did not wait long enough to be read */
+	CT_SIDE_END_NEXT_FILE, /* goes on in the next file of the recording */
 };
 
 enum ct_kind {
@@ -113,6 +114,7 @@ enum ct_rec_type {
 	CT_REC_WRITE,	     /* a first write that an engine saw */
 	CT_REC_THP_LOSS,     /* a call took a part of a huge page, or changed it */
 	CT_REC_UNATTRIBUTED, /* the last one of a fork, side and reason counts */
+	CT_REC_CARRIED,	     /* a fork that began in an older file of the recording */
 	CT_REC_NOTE,
 	CT_REC_NR,
 };
@@ -279,6 +281,10 @@ struct ct_rec {
 			enum ct_no_site reason;
 			u64 pages; /* of the copied ones */
 		} unattributed;
+		struct {
+			u32 fork;
+			u64 pages_shared; /* at the fork itself */
+		} carried;
 		struct {
 			u64 t_ns;
 			u32 process;	      /* 0: the recording */

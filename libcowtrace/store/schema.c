@@ -55,6 +55,7 @@ const char *const ct_schema_sql[] = {
 	" len INTEGER, site INTEGER)",
 	"CREATE TABLE unattributed(fork INTEGER, side TEXT, reason TEXT, pages INTEGER,"
 	" PRIMARY KEY(fork, side, reason)) WITHOUT ROWID",
+	"CREATE TABLE carried(fork INTEGER PRIMARY KEY, pages_shared INTEGER)",
 	"CREATE TABLE notes(t_ns INTEGER, process INTEGER, severity TEXT, code TEXT, text TEXT)",
 	"CREATE VIEW first_writes AS SELECT w.process, w.fork, k.side, w.t_ns, w.page, w.pages,"
 	" w.site, k.no_site, k.access, w.syscall, w.pc, k.huge, k.predicted, k.reason, k.decides,"
@@ -77,6 +78,7 @@ static const char *const side_end_names[] = {
 	[CT_SIDE_END_EXIT] = "exit",	       [CT_SIDE_END_EXEC] = "exec",
 	[CT_SIDE_END_NEXT_FORK] = "next_fork", [CT_SIDE_END_RECORDING] = "recording_end",
 	[CT_SIDE_END_KILLED] = "killed",       [CT_SIDE_END_TIMEOUT] = "timeout",
+	[CT_SIDE_END_NEXT_FILE] = "next_file",
 };
 static const char *const kind_names[] = {
 	[CT_KIND_ANON] = "anon",

@@ -23,6 +23,12 @@ struct ct_store;
  */
 int ct_store_create(const char *path, struct ct_store **ret_store, struct ct_err *err);
 
+/* Keeps the WAL beside the file to about so many bytes; without this it is some 16 MiB. */
+void ct_store_keep_wal(struct ct_store *s, u64 len);
+
+/* Commits, and writes nothing more but why: ct_store_error() from now on. */
+void ct_store_stop(struct ct_store *s, const char *why);
+
 /* Adds one record to the open batch.  0, -ENOSPC, -EIO: see ct_store_error(). */
 int ct_store_put(struct ct_store *s, const struct ct_rec *rec);
 

@@ -146,6 +146,26 @@ static int fail(struct ct_store *s, int rc)
 	return s->failed;
 }
 
+void ct_store_stop(struct ct_store *s, const char *why)
+{
+	if (ct_store_commit(s))
+		return;
+	s->failed = ct_err_set(&s->why, -EDQUOT, "%s", why);
+	ct_place_release_reserve(&s->place);
+	set_meta(s->db, CT_META_WHY, why);
+}
+
+void ct_store_keep_wal(struct ct_store *s, u64 len)
+{
+	char pragma[128];
+	const u64 pages = ct_max(len / CT_PAGE_SIZE, 16UL);
+
+	snprintf(pragma, sizeof(pragma),
+		 "PRAGMA wal_autocheckpoint=%llu; PRAGMA journal_size_limit=%llu",
+		 (unsigned long long)pages, (unsigned long long)(pages * CT_PAGE_SIZE));
+	exec(s->db, pragma);
+}
+
 static int begin(struct ct_store *s)
 {
 	int rc;

@@ -143,3 +143,27 @@ refused()
 	grep -q "no program came" "$dir/err"
 	"$COWTRACE" report "$trace" | grep -q "No fork was recorded"
 }
+
+@test "a size or a time that is none: 2" {
+	for option in --rotate-size=12X --rotate-size=-1 --max-disk=much --rotate-every=1y; do
+		record "$option" -- true
+		refused 2 "${option%%=*}" "takes a"
+	done
+}
+
+@test "sizes that are too small to work with: 2" {
+	record --rotate-size 1k -- true
+	refused 2 --rotate-size 256k
+	record --max-disk 1M -- true
+	refused 2 --max-disk 4M
+}
+
+@test "a file that leaves no room for another: 2" {
+	record --rotate-size 64M --max-disk 100M -- true
+	refused 2 --rotate-size --max-disk
+}
+
+@test "--keep of what is never put aside: 2" {
+	record --keep 3 -- true
+	refused 2 --keep --rotate-size
+}

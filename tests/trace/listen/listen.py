@@ -343,9 +343,9 @@ def unit(tap, where):
     text = harness.read_file(os.path.join(os.environ["UNITS"], "cowtrace.service"))
     caps = [cap[4:].lower() for cap in unit_line(text, "CapabilityBoundingSet")[0].split()]
     options = unit_line(text, "ExecStart")[0].split()[2:]
-    for option, arg in (("--listen", 1), ("--listen-group", 1), ("-o", 1), ("--engine", 1)):
+    for option in ("--listen", "--listen-group", "-o", "--engine"):
         at = options.index(option)
-        del options[at:at + 1 + arg]
+        del options[at:at + 2]
     options = [o for o in options if o != "--quiet"]
     keep = ",".join(["-all"] + ["+" + cap for cap in caps])
     prefix = ["/usr/bin/setpriv", f"--bounding-set={keep}", f"--inh-caps={keep}", "--no-new-privs"]

@@ -57,6 +57,8 @@ class Listener:
 
     def kill(self):
         """It and its recorder, without a word."""
+        # Stopped first: it would see the other's end, and tidy up.
+        harness.kill(self.process.pid, signal.SIGSTOP)
         for pid in [*self.children(), self.process.pid]:
             harness.kill(pid)
         self.process.wait(60)

@@ -29,7 +29,7 @@ static inline struct ct_rec_ctx *ctx_open(void)
 	c->kpage.flags_fd = c->kpage.count_fd = -1;
 	c->out = outbox_open();
 	c->modules = ct_modules_create(c->out);
-	c->sites = ct_sites_create(c->out);
+	c->sites = ct_sites_create(c->out, c->modules);
 	c->names = ct_names_create();
 	return c;
 }

@@ -101,7 +101,7 @@ static void test_sites(void **state)
 {
 	struct ct_outbox *out = outbox_open();
 	struct ct_modules *mods = ct_modules_create(out);
-	struct ct_sites *s = ct_sites_create(out);
+	struct ct_sites *s = ct_sites_create(out, mods);
 	struct ct_maps a = maps_of(two_files), b = maps_of(moved);
 	struct ct_modmap *ma = ct_modmap_create(mods, 1, &a), *mb = ct_modmap_create(mods, 1, &b);
 	const u64 here[] = { 0x10010, 0x10020 }, there[] = { 0x70010, 0x70020 };
@@ -146,7 +146,7 @@ static void test_sites(void **state)
 static void test_sites_bounded(void **state)
 {
 	struct ct_outbox *out = outbox_open();
-	struct ct_sites *s = ct_sites_create(out);
+	struct ct_sites *s = ct_sites_create(out, NULL);
 	u64 pc, last = 0;
 
 	for (pc = 1; pc <= CT_SITES_MAX + 1; pc++)

@@ -127,9 +127,11 @@ static void test_taken_back(void **state)
 	first.pages[CT_SITE_KNOWN] = 1000;
 	first.pages[CT_NO_FORK_WINDOW] = 9;
 	first.pages[CT_NO_STACK] = 4;
-	ct_attribution_tell(c, p, &first);
+	ct_attribution_blame(c, p, &first);
+	ct_attribution_tell(c, &first);
 	second.pages[CT_NO_STACK] = 3;
-	ct_attribution_tell(c, p, &second);
+	ct_attribution_blame(c, p, &second);
+	ct_attribution_tell(c, &second);
 	ct_fork_unref(f);
 	ctx_close(c);
 	assert_int_equal(ct_trace_load(trace_path(), &t, &err), 0);

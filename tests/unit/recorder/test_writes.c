@@ -539,7 +539,8 @@ static void attribute(const struct ct_proc *q, u64 pages)
 	struct ct_attribution a = { .share = q->shares };
 
 	a.pages[CT_NO_FORK_WINDOW] = pages;
-	ct_attribution_tell(c, q, &a);
+	ct_attribution_blame(c, q, &a);
+	ct_attribution_tell(c, &a);
 }
 
 static s64 told(u32 fork, const char *side, const char *reason)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The figures: each function takes a Bench and returns a list of Figures."""
+import json
 import os
+import socket
 import statistics
 import subprocess
 import time
@@ -84,6 +86,61 @@ def idle(bench):
                    limit=1)]
 
 
+class Listening:
+    """A recorder for many programs, and what they are started with."""
+
+    def __init__(self, bench):
+        self.path = os.path.join(bench.tmp, "socket")
+        bench.forget_trace()
+        self.process = subprocess.Popen([bench.cowtrace, "record", "-q", "--listen", self.path,
+                                         "--engine", "census", "-o", bench.trace])
+        while not os.path.exists(self.path):
+            time.sleep(0.01)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.process.terminate()
+        self.process.wait()
+
+
+def preload(bench):
+    return os.path.join(bench.build, "preload", "libcowtrace-preload.so")
+
+
+def attached(bench):
+    """A program that forks nothing, attached to a recorder of many."""
+    with Listening(bench) as recorder:
+        traced_env = {**os.environ, "LD_PRELOAD": preload(bench),
+                      "COWTRACE_RECORDER": recorder.path}
+
+        def once(traced):
+            env = traced_env if traced else None
+            return int(subprocess.check_output([bench.program("idle")], env=env)) / 1e6
+        untraced, traced = bench.alternate(once)
+    return [Figure("attached to a recorder of many, no fork", "ms", untraced, traced, 1.02)]
+
+
+def nobody_listens(bench):
+    """From vfork to the end of a program that does nothing: with the preload, and no recorder."""
+    stale = os.path.join(bench.tmp, "stale")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.bind(stale)
+    figures = []
+    for name, path in (("the preload alone", ""), ("nobody listens", "/nowhere/socket"),
+                       ("a stale socket", stale)):
+        def once(traced, path=path):
+            env = dict(os.environ)
+            if traced:
+                env.update({"PROGRAM_PRELOAD": preload(bench), "COWTRACE_RECORDER": path})
+            argv = [bench.program("start"), "500", "/bin/true"]
+            return json.loads(subprocess.check_output(argv, env=env))[0] / 1e3
+        untraced, traced = bench.alternate(once)
+        figures.append(Figure("start and end of a program, " + name, "us", untraced, traced))
+    return figures
+
+
 def start_and_end(bench):
     """A command that does nothing at all: what a recording costs once."""
     def once(traced):
@@ -163,6 +220,8 @@ ALL = [
     ("fork-vmas", fork_vmas),
     ("calls", calls),
     ("idle", idle),
+    ("attached", attached),
+    ("nobody", nobody_listens),
     ("start", start_and_end),
     ("pgbench", pgbench),
     ("report", report),

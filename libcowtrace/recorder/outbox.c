@@ -307,7 +307,7 @@ static void note_error(struct ct_outbox *o)
 static bool is_detail(enum ct_rec_type type)
 {
 	return type == CT_REC_EVENT || type == CT_REC_WRITE || type == CT_REC_RUNS ||
-	       type == CT_REC_TIMELINE;
+	       type == CT_REC_TIMELINE || type == CT_REC_THP_LOSS;
 }
 
 static void put_note(struct ct_outbox *o, const char *code, const char *text)

@@ -237,7 +237,8 @@ static bool finish(struct ct_rec_ctx *c, struct ct_proc *p, struct ct_fault_pend
 
 	if (!s || ct_firsts_get(&s->firsts, f->src))
 		return true;
-	observed = ct_faults_judge(c, p, s, f, img, &whole);
+	observed = ct_faults_judge(c, p, s, f, img, last, &whole);
+	/* The store was never tried again: what it does then is another fault. */
 	if (observed == COWTRACE_RETRY)
 		return last;
 	tell(c, p, s, f, observed, whole);

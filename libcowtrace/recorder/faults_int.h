@@ -38,9 +38,12 @@ void ct_faults_receive(struct ct_rec_ctx *c);
 void ct_faults_claim(struct ct_rec_ctx *c, struct ct_proc *child);
 
 /* faults_judge.c */
-/* What the kernel did with it; RETRY: not to be told yet.  img: as in ct_faults_settle(). */
+/*
+ * What the kernel did with it; RETRY: not to be told yet.  img: as in ct_faults_settle();
+ * last: nothing more will be learned by waiting.
+ */
 enum cowtrace_action ct_faults_judge(struct ct_rec_ctx *c, const struct ct_proc *p,
 				     const struct ct_share *s, const struct ct_fault_pending *f,
-				     const struct ct_image *img, bool *ret_whole);
+				     const struct ct_image *img, bool last, bool *ret_whole);
 
 #endif

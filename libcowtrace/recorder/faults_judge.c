@@ -89,10 +89,10 @@ static enum cowtrace_action changed(struct ct_rec_ctx *c, const struct ct_proc *
 
 enum cowtrace_action ct_faults_judge(struct ct_rec_ctx *c, const struct ct_proc *p,
 				     const struct ct_share *s, const struct ct_fault_pending *f,
-				     const struct ct_image *img, bool *ret_whole)
+				     const struct ct_image *img, bool last, bool *ret_whole)
 {
 	const ct_ent orig = ct_image_get(s->fork->orig, f->src);
-	const bool late = img || ct_now_ns() > f->t_ns + PATIENCE_NS;
+	const bool late = last || ct_now_ns() > f->t_ns + PATIENCE_NS;
 	u64 page, now;
 
 	*ret_whole = false;

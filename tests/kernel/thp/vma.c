@@ -30,9 +30,10 @@ static char *protect(char *unit)
 
 static char *lock(char *unit)
 {
-	char *ret = mlock(unit + at, len) ? NULL : unit;
+	/* By number: the address sanitizer makes nothing of the functions. */
+	char *ret = syscall(SYS_mlock, unit + at, len) ? NULL : unit;
 
-	munlock(unit, HUGE);
+	syscall(SYS_munlock, unit, HUGE);
 	return ret;
 }
 

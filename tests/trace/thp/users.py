@@ -12,6 +12,7 @@ import glob
 import os
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "..", "lib"),
@@ -23,6 +24,8 @@ SERVER = "/usr/bin/redis-server"
 KEYS = 100_000
 WRITES = 5_000
 TRIES = 12
+# Huge pages for this allocator alone: others would split theirs, and the counter is one.
+THP_CONF = "thp:always"
 
 
 def splits():
@@ -56,7 +59,8 @@ def run_redis(where):
     command = [SERVER, "--port", "0", "--unixsocket", sock, "--dir", where, "--save", "",
                "--appendonly", "no", "--daemonize", "no", "--disable-thp", "no"]
     recording = harness.Recording(os.path.join(where, "redis.cowtrace"), command,
-                                  options=["--engine", "uffd"])
+                                  options=["--engine", "uffd"],
+                                  env=dict(os.environ, MALLOC_CONF=THP_CONF))
     redis = harness.wait_until(lambda: connect(recording, sock), 30, "redis-server")
     redis_load.fill(redis, KEYS)
     before = splits()
@@ -74,11 +78,10 @@ def run_jemalloc(where):
     library = glob.glob("/usr/lib/*/libjemalloc.so.2")
     if not library:
         harness.skip("no jemalloc library: scripts/setup")
-    env = dict(os.environ, LD_PRELOAD=library[0],
-               MALLOC_CONF="dirty_decay_ms:0,muzzy_decay_ms:0,background_thread:false")
+    conf = f"{THP_CONF},dirty_decay_ms:0,muzzy_decay_ms:0,background_thread:false"
     trace = os.path.join(where, "purger.cowtrace")
-    run = harness.record(trace, ["/usr/bin/env", f"LD_PRELOAD={env['LD_PRELOAD']}",
-                                 f"MALLOC_CONF={env['MALLOC_CONF']}", harness.program("PURGER")],
+    run = harness.record(trace, ["/usr/bin/env", f"LD_PRELOAD={library[0]}",
+                                 f"MALLOC_CONF={conf}", harness.program("PURGER")],
                          options=["--quiet", "--engine", "census"])
     if run.status:
         raise RuntimeError(run.err())
@@ -96,10 +99,14 @@ def check(tap, mode, rep, lost):
     causes = {l["cause"] for l in rep["thp_losses"]}
     sites = [(l["cause"], l["site"]) for l in rep["thp_losses"]]
     tap.note(f"{mode}: {lost} huge pages lost, {sites[:3]}")
+    if not lost and not any(f["huge_pages_shared"] for f in rep["forks"]):
+        harness.skip(f"{mode}: no huge pages to be had (an allocator that is not asked for them?)")
     tap.ok(lost > 0, f"{mode}: huge pages were lost")
     tap.ok(all(l["site"] for l in rep["thp_losses"]), f"{mode}: each has a site", sites)
     if mode == "redis":
-        tap.ok(causes == {"write_after_fork"}, "by writes after the fork", [f"{causes}"])
+        # The child gives back what it need not keep (dismissMemory), in parts of huge pages too.
+        tap.ok("write_after_fork" in causes and causes <= {"write_after_fork", "madvise_dontneed"},
+               "by writes after the fork", [f"{causes}"])
         return
     wanted = {"madvise_dontneed", "madvise_free"}
     tap.ok(causes and causes <= wanted, "by the allocator's purging", [f"{causes}"])
@@ -119,7 +126,7 @@ def main():
         harness.skip("this kernel has no transparent huge pages")
     run = {"redis": run_redis, "jemalloc": run_jemalloc}[mode]
     tap = harness.Tap()
-    with harness.settled_pages("always"):
+    with harness.settled_pages("madvise"):
         for _ in range(TRIES):
             with harness.folder() as where:
                 moved, rep = run(where)
@@ -127,6 +134,11 @@ def main():
             if lost >= moved:
                 break
             tap.note(f"{mode}: thp_split_pmd moved by {moved}, {lost} are known: once more")
+        else:
+            before = splits()
+            time.sleep(10)
+            if splits() != before:
+                harness.skip("others on this machine split huge pages all the time")
     tap.ok(lost == moved, f"{mode}: {lost} lost, thp_split_pmd moved by {moved}")
     check(tap, mode, rep, lost)
     tap.done()

@@ -151,7 +151,7 @@ status_is()
 	mkdir "$dir/full"
 	mount -t tmpfs -o size=512k none "$dir/full" || skip "no mount is permitted here"
 	trace=$dir/full/t.cowtrace
-	record -- sh -c "'$FORKER' 3000 && touch '$dir/worked'"
+	record --engine census -- sh -c "'$FORKER' 3000 && touch '$dir/worked'"
 	[ -e "$dir/worked" ]
 	status_is 122
 	warned space

@@ -80,6 +80,15 @@ def folder():
         shutil.rmtree(path, ignore_errors=True)
 
 
+def run_cases(cases, names):
+    """Each case of those names, (tap, folder) -> None, in a folder of its own."""
+    tap = Tap()
+    for name in names:
+        with folder() as where:
+            cases[name](tap, where)
+    tap.done()
+
+
 def write_file(path, text):
     with open(path, "w", encoding="ascii") as f:
         f.write(text)

@@ -375,13 +375,5 @@ CASES = {f.__name__: f for f in (together, absent, survives, orphaned, live, rac
                                  impostor, filters, namespaces, notify, unit)}
 
 
-def main():
-    tap = harness.Tap()
-    for name in sys.argv[1:]:
-        with harness.folder() as where:
-            CASES[name](tap, where)
-    tap.done()
-
-
 if __name__ == "__main__":
-    main()
+    harness.run_cases(CASES, sys.argv[1:])

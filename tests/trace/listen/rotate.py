@@ -558,13 +558,5 @@ def full(tap, where):
 CASES = {f.__name__: f for f in (steps, sums, sites, bound, alone, keep, every, again, full)}
 
 
-def main():
-    tap = harness.Tap()
-    for name in sys.argv[1:]:
-        with harness.folder() as where:
-            CASES[name](tap, where)
-    tap.done()
-
-
 if __name__ == "__main__":
-    main()
+    harness.run_cases(CASES, sys.argv[1:])

@@ -32,9 +32,10 @@
 /*
  * The kernel may wake a thread for a reason that is gone (a lock that it had waited
  * for): it faults again as soon as it runs, and there is another message.  That is
- * believed so often in turn; then its write is told without a place.
+ * believed so often in turn; then its write is told without a place, or a program that
+ * sends itself signals without a pause would hardly get on.
  */
-#define VAIN_MAX 1000u
+#define VAIN_MAX 32u
 /* A thread that was woken has written by then, on a busy machine too. */
 #define RACE_NS (50 * CT_NSEC_PER_MSEC)
 
